@@ -34,8 +34,6 @@ class Policy(msgspec.Struct, frozen=True):
 
 POLICIES: dict[Direction, Policy] = {
     Direction.REMOTE_TO_LOCAL: Policy(pulls=True, shows_remote=True, changes_remote=False, evicts_clean=True),
-    Direction.LOCAL_TO_REMOTE: Policy(
-        pulls=False, shows_remote=False, changes_remote=True, evicts_clean=False
-    ),
+    Direction.LOCAL_TO_REMOTE: Policy(pulls=False, shows_remote=False, changes_remote=True, evicts_clean=False),
     Direction.TWO_WAY: Policy(pulls=True, shows_remote=True, changes_remote=True, evicts_clean=True),
 }
