@@ -150,7 +150,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """The local picture of one entry, and what is here of its content.
 
     `size` is in bytes and true; `cached` is how many of them are on this disk. `version` is the version that
-    `content` belongs to. `settled` says whether content read under it may be kept as final.
+    `content` belongs to. `settled` says whether content read under it may be kept as final; `seen` is the
+    server's clock when that version was first seen.
     `listed` (directories) is when a complete listing was last applied, in seconds; None is never.
     """
 
@@ -166,6 +167,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     cached: int = 0
     version: Version = Version()
     settled: bool = True
+    seen: float | None = None
     listed: float | None = None
     nlink: int = 1
 

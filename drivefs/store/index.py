@@ -72,4 +72,4 @@ def _pack(extents: Extents) -> bytes:
 
 
 def _unpack(blob: bytes) -> Extents:
-    return tuple(struct.iter_unpack("<II", blob))  # type: ignore[arg-type]  # pairs, by the format
+    return tuple(struct.iter_unpack("<II", blob))
