@@ -2,19 +2,18 @@
 
 A wrong value never gets past this file: every key has one reader in `_READERS`, which takes what TOML or the
 command line gave and returns the checked value, or says in words what is allowed. `configfile` reads and
-writes the file; nothing here does I/O, except that the places follow the XDG variables of the environment.
+writes the file. Nothing here touches the disk, but for `DrivePaths.make`.
 
 Invariants: a `DriveSettings` holds only checked values; it never holds a password.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -219,7 +218,7 @@ def _duration(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("a duration like 30s, 5m or 1h")
     seconds = parse_duration(value) if isinstance(value, str) else float(value)
-    if not 1 <= seconds <= 366 * 86400 or not math.isfinite(seconds):
+    if not 1 <= seconds <= 366 * 86400:
         raise ValueError("a duration of at least 1s, like 30s, 5m or 1h")
     return seconds
 
@@ -258,9 +257,9 @@ def _patterns(value: object) -> tuple[str, ...]:
 
 def _one_of(*allowed: str) -> Callable[[object], str]:
     def read(value: object) -> str:
-        if value not in allowed:
+        if not isinstance(value, str) or value not in allowed:
             raise ValueError(", ".join(allowed[:-1]) + " or " + allowed[-1])
-        return cast(str, value)
+        return value
 
     return read
 
