@@ -240,3 +240,9 @@ def decode(text: str | bytes, kind: type[Message]) -> Message:
     Raises: ValueError (of which msgspec's and json's errors are children) when it is not one.
     """
     return msgspec.convert(json.loads(text), kind)
+
+
+def decode_event(text: str | bytes) -> Event:
+    """One line of a streamed answer. Raises: ValueError."""
+    event: Event = msgspec.convert(json.loads(text), Event)  # type: ignore[arg-type]
+    return event

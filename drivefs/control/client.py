@@ -1,0 +1,123 @@
+"""The command line's side of the control socket. Synchronous: a command does one thing and ends.
+
+Where a drive's daemon listens is told by the drive's lock file, which the daemon fills in (`lock.py`): a daemon
+started by systemd or at boot may have another runtime folder than the shell of the person who asks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from drivefs import errors
+from drivefs.control.messages import (
+    Done,
+    DriveStatus,
+    EntryStatus,
+    Failure,
+    Message,
+    Progress,
+    SyncRequest,
+    SyncResult,
+    decode,
+    decode_event,
+    encode,
+)
+
+ANSWER_SECONDS = 10.0
+"""A daemon answers from memory and its own disk; one that takes longer hangs."""
+
+
+class NoDaemon(errors.DriveError):
+    """Nobody listens on the drive's socket."""
+
+
+class ControlClient:
+    """A connection to one drive's daemon.
+
+    Every method raises NoDaemon when there is none, and the error of `drivefs.errors` that the daemon raised.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._client = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(path)),
+            base_url="http://drivefs",
+            timeout=ANSWER_SECONDS,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def status(self) -> DriveStatus:
+        with _mapped():
+            return _body(self._client.get("/status"), DriveStatus)
+
+    def entry_status(self, path: str) -> EntryStatus:
+        with _mapped():
+            return _body(self._client.post("/entry", content=json.dumps({"path": path})), EntryStatus)
+
+    def sync(self, request: SyncRequest, on_progress: Callable[[Progress], None]) -> SyncResult:
+        """Order a sync, and follow it to its end (to its start, without `request.wait`)."""
+        patient = httpx.Timeout(ANSWER_SECONDS, read=None)
+        with _mapped(), self._client.stream("POST", "/sync", content=encode(request), timeout=patient) as answer:
+            if answer.status_code != 200:
+                answer.read()
+                _body(answer, Done)
+            for line in answer.iter_lines():
+                event = decode_event(line)
+                if isinstance(event, Progress):
+                    on_progress(event)
+                elif isinstance(event, Failure):
+                    raise error_of(event)
+                elif isinstance(event, Done) and event.result is not None:
+                    return event.result
+        raise errors.DriveError("the daemon ended before the sync was done; see its log")
+
+    def unmount(self) -> None:
+        with _mapped():
+            _body(self._client.post("/unmount"), Done)
+
+
+@contextlib.contextmanager
+def _mapped() -> Iterator[None]:
+    try:
+        yield
+    except httpx.ConnectError as problem:
+        raise NoDaemon("no daemon serves this drive") from problem
+    except httpx.TimeoutException as problem:
+        raise errors.DriveError(f"the daemon did not answer within {ANSWER_SECONDS:g} s") from problem
+    except (httpx.HTTPError, ValueError) as problem:
+        raise errors.DriveError(f"the daemon broke off: {problem}") from problem
+
+
+def _body(answer: httpx.Response, kind: type[Message]) -> Message:
+    if answer.status_code != 200:
+        raise error_of(decode(answer.content, Failure))
+    return decode(answer.content, kind)
+
+
+def error_of(failure: Failure) -> errors.DriveError:
+    """The error that the daemon raised, as the same class where it can be made from its text alone."""
+    kind: object = getattr(errors, failure.error, None)
+    if isinstance(kind, type) and issubclass(kind, errors.DriveError):
+        return kind(failure.message)
+    return _unknown(failure.exit_code)(failure.message)
+
+
+def _unknown(code: int) -> type[errors.DriveError]:
+    class DaemonError(errors.DriveError):
+        exit_code = code
+
+    return DaemonError
