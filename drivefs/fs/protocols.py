@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+import trio
+
 from drivefs.model import Entry, Inode
 
 Buffer = bytes | bytearray | memoryview
@@ -44,9 +46,11 @@ class ListingSource(Protocol):
         """
         ...
 
-    async def refresh(self, directory: Inode) -> None:
-        """Have a listed directory listed again soon, and wait until it was. Single flight, at least 10 s apart:
-        returns at once when the last one is younger. The caller bounds the wait; failures are not its concern."""
+    def refresh(self, directory: Inode) -> trio.Event | None:
+        """Have a listed directory listed again soon: single flight, and not within 10 s of the last time.
+
+        Returns an event for the end of it, good or bad; None when nothing was started nor is under way.
+        """
         ...
 
 

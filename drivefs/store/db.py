@@ -23,7 +23,7 @@ MIGRATIONS = (
     ) STRICT, WITHOUT ROWID;
 
     CREATE TABLE entry (
-        inode       INTEGER PRIMARY KEY,-- the kernel's number; never given twice (meta: next_inode)
+        inode       INTEGER PRIMARY KEY AUTOINCREMENT,  -- the kernel's number; never given twice
 
         -- local: what programs see. parent IS NULL: not shown here
         parent      INTEGER,            -- inode of the directory it is in; the root is its own parent
@@ -35,7 +35,8 @@ MIGRATIONS = (
         mode        INTEGER NOT NULL,   -- permission bits
 
         -- content of a file that is here
-        content     INTEGER NOT NULL,   -- number of this version's bytes (model.ContentId), 0: none yet
+        content     INTEGER NOT NULL,   -- number of this version's bytes (model.ContentId): the first version of a
+                                        -- file has its inode's number, later ones count from FIRST_CONTENT
         cached      INTEGER NOT NULL,   -- bytes of it that are in the block store: the sum over block.bytes
 
         -- remote: as last observed. r_kind IS NULL: not known to exist there
@@ -86,15 +87,14 @@ MIGRATIONS = (
     ) STRICT;
 
     CREATE TABLE trash (                -- whole files removed here because of the remote
-        id          INTEGER PRIMARY KEY,-- names the file in the trash folder
+        file        TEXT PRIMARY KEY,   -- its name in the trash folder
         path        BLOB NOT NULL,      -- where it was, from the drive's root
         size        INTEGER NOT NULL,
         mtime_ns    INTEGER NOT NULL,
         removed     REAL NOT NULL,      -- when, seconds
         reason      TEXT NOT NULL
-    ) STRICT;
+    ) STRICT, WITHOUT ROWID;
 
-    INSERT INTO meta VALUES ('next_inode', 2), ('next_content', 1);
     """,
 )
 

@@ -54,6 +54,13 @@ class BlockIndex:
             for inode, content, number in blocks:
                 self._add(inode, content, -self._take(content, number))
 
+    def stale(self) -> list[tuple[Inode, ContentId]]:
+        """Contents with blocks on disk that no entry has any more (replaced, removed)."""
+        return self._db.execute(
+            "SELECT DISTINCT block.inode, block.content FROM block LEFT JOIN entry"
+            " ON entry.inode = block.inode AND entry.content = block.content WHERE entry.inode IS NULL"
+        ).fetchall()
+
     def _take(self, content: ContentId, number: BlockNumber) -> int:
         row = self._db.execute(
             "DELETE FROM block WHERE content = ? AND idx = ? RETURNING bytes", (content, number)
