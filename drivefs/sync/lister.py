@@ -80,6 +80,11 @@ class Lister:
             flight = self._start(directory, report=True)
         return flight.done
 
+    def look(self, directory: Inode) -> None:
+        """List this directory soon, whenever it was listed last."""
+        if not self._link.offline:
+            self._start(directory, report=True)
+
     async def sweep(self, directories: Iterable[Inode], collect: Callable[[Inode, Flight], None]) -> None:
         """List all of `directories` in the background; `collect` gets each flight when it has landed.
 

@@ -84,9 +84,8 @@ class Observer:
                     if (inode := moves[observation.name]) is not None and self._tree.exists(inode):
                         self._move(inode, directory.inode, observation)
                     else:
-                        appeared.append(
-                            self._takeover.appear(directory.inode, action, tell=directory.listed is not None)
-                        )
+                        tell = directory.listed is not None
+                        appeared.extend(self._takeover.appear(directory.inode, action, tell=tell))
                 case Adopt():
                     self._takeover.adopt(action)
                 case Confirm():

@@ -194,6 +194,6 @@ class Removal:
         return file, entry, path
 
 
-def _candidate(entry: Entry, holders: Mapping[str | None, int]) -> Candidate:
+def _candidate(entry: Entry, holders: Mapping[str, int]) -> Candidate:
     """Old and new place of one renamed file both carry its ETag: two holders are unique, three are not."""
-    return Candidate(entry.inode, entry.version, entry.settled, unique=holders.get(entry.version.etag, 0) == 2)
+    return Candidate(entry.inode, entry.version, entry.settled, unique=holders.get(entry.version.etag or "", 0) == 2)

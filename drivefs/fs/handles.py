@@ -1,0 +1,92 @@
+"""Open files and directories. A file handle is bound to one version; a directory handle to one walk through names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NewType, TypeVar
+
+from drivefs.errors import Invalid
+from drivefs.fs.protocols import OpenContent
+from drivefs.model import Entry, Inode
+
+Handle = NewType("Handle", int)
+
+PAGE = 256
+"""Entries fetched at a time while a directory is read."""
+
+
+class FileHandle:
+    def __init__(self, inode: Inode, content: OpenContent) -> None:
+        self.inode = inode
+        self.content = content
+
+
+class DirectoryHandle:
+    """Reads a directory in the order of names, page by page, with small memory whatever its size.
+
+    The offset of an entry is its ordinal, counted from 1. What is present throughout is given exactly once, also
+    while entries come and go: a page starts after the last name of the one before, not at a number.
+    """
+
+    def __init__(self, inode: Inode, fetch: Callable[[str, int], list[Entry]]) -> None:
+        self.inode = inode
+        self._fetch = fetch
+        self._marks = [""]  # the name before page i
+        self._page: list[Entry] = []
+        self._number = -1  # which page `_page` is
+
+    def entry(self, offset: int) -> Entry | None:
+        """The entry at `offset` (0 is the first); None past the end. Offset 0 starts anew."""
+        if offset == 0:
+            self._marks = [""]
+            self._number = -1
+        number, index = divmod(offset, PAGE)
+        if number != self._number:
+            self._turn(number)
+        return self._page[index] if index < len(self._page) else None
+
+    def _turn(self, number: int) -> None:
+        if number >= len(self._marks):
+            if number > len(self._marks):
+                raise Invalid(f"no entry of this directory was ever given the offset {number * PAGE}")
+            self._marks.append(self._page[-1].name if self._page else self._marks[-1])
+        self._page = self._fetch(self._marks[number], PAGE)
+        self._number = number
+
+
+Opened = TypeVar("Opened", FileHandle, DirectoryHandle)
+
+
+class HandleTable:
+    """Numbers for what is open, given once."""
+
+    def __init__(self) -> None:
+        self._open: dict[Handle, FileHandle | DirectoryHandle] = {}
+        self._next = 1
+
+    def add(self, opened: FileHandle | DirectoryHandle) -> Handle:
+        handle = Handle(self._next)
+        self._next += 1
+        self._open[handle] = opened
+        return handle
+
+    def file(self, handle: Handle) -> FileHandle:
+        opened = self._open.get(handle)
+        if not isinstance(opened, FileHandle):
+            raise Invalid(f"handle {handle} is no open file")
+        return opened
+
+    def directory(self, handle: Handle) -> DirectoryHandle:
+        opened = self._open.get(handle)
+        if not isinstance(opened, DirectoryHandle):
+            raise Invalid(f"handle {handle} is no open directory")
+        return opened
+
+    def close(self, handle: Handle) -> FileHandle | DirectoryHandle:
+        try:
+            return self._open.pop(handle)
+        except KeyError:
+            raise Invalid(f"handle {handle} is not open") from None
+
+    def __len__(self) -> int:
+        return len(self._open)
