@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import re
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from drivefs.config import DriveSettings, settings_from_table, table_from_settings
@@ -61,11 +62,11 @@ def find_drive(drives: dict[str, DriveSettings], mountpoint: str) -> DriveSettin
     return next((drive for drive in drives.values() if drive.mountpoint == mountpoint), None)
 
 
-def free_name(drives: dict[str, DriveSettings], mountpoint: str) -> str:
-    """A name for a new drive, from its mountpoint: `drive`, then `drive-2` …"""
+def free_name(drives: dict[str, DriveSettings], mountpoint: str, is_free: Callable[[str], bool]) -> str:
+    """A name for a new drive, from its mountpoint: `drive`, then `drive-2` … `is_free` may rule out more names."""
     base = re.sub(r"[^a-z0-9._-]+", "-", os.path.basename(mountpoint).lower()).strip("-._")[:48] or "drive"
-    names = [base, *(f"{base}-{number}" for number in range(2, len(drives) + 3))]
-    return next(name for name in names if name not in drives)
+    names = itertools.chain([base], (f"{base}-{number}" for number in itertools.count(2)))
+    return next(name for name in names if name not in drives and is_free(name))
 
 
 def save_drive(file: Path, settings: DriveSettings) -> None:

@@ -38,6 +38,10 @@ class NoDaemon(errors.DriveError):
     """Nobody listens on the drive's socket."""
 
 
+class BrokenOff(errors.DriveError):
+    """The daemon ended, or answered nonsense, in the middle of an answer."""
+
+
 class ControlClient:
     """A connection to one drive's daemon.
 
@@ -83,7 +87,7 @@ class ControlClient:
                     raise error_of(event)
                 elif isinstance(event, Done) and event.result is not None:
                     return event.result
-        raise errors.DriveError("the daemon ended before the sync was done; see its log")
+        raise BrokenOff("the daemon ended before the sync was done; see its log")
 
     def unmount(self) -> None:
         with _mapped():
@@ -99,7 +103,7 @@ def _mapped() -> Iterator[None]:
     except httpx.TimeoutException as problem:
         raise errors.DriveError(f"the daemon did not answer within {ANSWER_SECONDS:g} s") from problem
     except (httpx.HTTPError, ValueError) as problem:
-        raise errors.DriveError(f"the daemon broke off: {problem}") from problem
+        raise BrokenOff(f"the daemon broke off: {problem}") from problem
 
 
 def _body(answer: httpx.Response, kind: type[Message]) -> Message:

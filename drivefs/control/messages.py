@@ -244,5 +244,5 @@ def decode(text: str | bytes, kind: type[Message]) -> Message:
 
 def decode_event(text: str | bytes) -> Event:
     """One line of a streamed answer. Raises: ValueError."""
-    event: Event = msgspec.convert(json.loads(text), Event)  # type: ignore[arg-type]
+    event: Event = msgspec.convert(json.loads(text), Event)
     return event

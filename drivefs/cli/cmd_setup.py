@@ -1,0 +1,42 @@
+"""`drivefs setup`: writes a drive into the configuration, and stores its password."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from drivefs import mountpoint as mounts
+from drivefs.cli.options import PASSWORD_HELP, drive_options, given_options
+from drivefs.errors import UsageError
+
+
+@click.command(name="setup", epilog=PASSWORD_HELP)
+@click.argument("mountpoint")
+@drive_options
+@click.option("--no-input", is_flag=True, help="Ask nothing: what is missing is an error, or its default.")
+def command(mountpoint: str, no_input: bool, **options: Any) -> int:
+    """Configure the drive at MOUNTPOINT, or change the settings of one that is not mounted."""
+    point = mounts.normalise(mountpoint)
+    if not no_input:
+        raise UsageError(f"asking is not available yet; type: drivefs setup {point} --no-input --remote URL [options]")
+    from drivefs.cli.checks import check_free, check_supported
+    from drivefs.cli.launch import find_launch
+    from drivefs.configfile import save_drive
+    from drivefs.credentials import VARIABLE, store_password
+
+    launch = find_launch(mountpoint, given_options(options))
+    settings, paths = launch.settings, launch.paths
+    check_supported(settings)
+    check_free(settings, paths)
+    password = os.environ.get(VARIABLE)
+    if password and settings.user is None:
+        raise UsageError(f"{VARIABLE} is set, but the drive has no user: add --user NAME")
+    save_drive(paths.config_file, settings)
+    click.echo(f"Drive {settings.name}: {settings.remote} at {point}, {settings.direction}")
+    click.echo(f"Saved in {paths.config_file}")
+    if password:
+        click.echo(f"Password of {settings.user} stored {store_password(settings, password, paths.config_file)}")
+    click.echo(f"Mount it with: drivefs mount {point}")
+    return 0
