@@ -1,0 +1,237 @@
+"""A WebDAV share behind the port: which requests answer which question. How they travel is `session`'s matter.
+
+Rules that live here:
+- Absence is proven only by an answer about that very entry: what a GET or a listing says is asked again by itself.
+- Content is handed out only after its answer showed the asked version. When it shows another one, a PROPFIND tells
+  which of the two is wrong: the caller's version, or that answer (a login page, say).
+- A collection's URL ends with a slash. `stat` does not know yet, and follows the redirect that adds one.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+import msgspec
+
+from drivefs.errors import BadAnswer, NotAShare, NotFound, NotPermitted, Refused, RemoteError, VersionMismatch
+from drivefs.model import Kind, Listing, Observation, Ref, Space, Version
+from drivefs.remote.base import Capabilities, RequestHook, Traffic
+from drivefs.remote.retry import CONTENT, retry
+from drivefs.remote.webdav.auth import Credentials, choose_auth
+from drivefs.remote.webdav.download import ContentStream, NothingStream, Wish, completed, observe, piece_of
+from drivefs.remote.webdav.errors import error_of_status
+from drivefs.remote.webdav.learn import learn, shows_strong_etag
+from drivefs.remote.webdav.metadata import Found, Question, ask, server_time
+from drivefs.remote.webdav.paths import parse_base
+from drivefs.remote.webdav.propfind import OWNCLOUD, PLAIN, QUOTA, space_of
+from drivefs.remote.webdav.session import Session, discard, trust
+from drivefs.remote.webdav.xml import Limits
+
+SUSPICIOUS = (404, 410, 412, 416)
+"""Statuses of a GET that a PROPFIND has to explain."""
+
+
+class WebDavRemote:
+    """The read half of a share at `url` (`https://host/path/`, also `dav:` and `davs:`).
+
+    `ca_cert` is a PEM file of authorities that are trusted beside the system's. `allow_insecure_auth` sends the
+    password unencrypted. `trust_env` takes proxies and the like from the environment. The two numbers bound how
+    many requests run at a time.
+
+    Raises: UsageError when the address or the certificate file is no good, or a password would be sent openly.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        credentials: Credentials | None = None,
+        ca_cert: Path | None = None,
+        allow_insecure_auth: bool = False,
+        metadata_connections: int = 6,
+        content_connections: int = 4,
+        trust_env: bool = False,
+        hook: RequestHook | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._base = parse_base(url)
+        self._limits = limits
+        self._session = Session(
+            auth=choose_auth(self._base, credentials, allow_insecure=allow_insecure_auth),
+            context=trust(ca_cert),
+            metadata_connections=metadata_connections,
+            content_connections=content_connections,
+            trust_env=trust_env,
+            hook=hook,
+        )
+        self._capabilities = Capabilities(ranges=True)
+        self._properties: tuple[str, ...] = PLAIN
+        self._conditions = True
+        """False once a GET refused a version that PROPFIND shows: a proxy that makes its own ETags."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    @property
+    def traffic(self) -> Traffic:
+        return self._session.traffic
+
+    async def connect(self) -> Observation:
+        options = await retry(self._options)
+        try:
+            question = Question(Ref(), 0, (*PLAIN, *OWNCLOUD, *QUOTA), directory=True)
+            found = await retry(partial(self._ask, question))
+        except (BadAnswer, NotFound, Refused) as error:
+            raise NotAShare(f"{self._base.url} is not a WebDAV share: {error}") from error
+        root = found.listing.directory
+        if root.kind is not Kind.DIRECTORY:
+            raise NotAShare(f"{self._base.url} is a file: give the address of a folder")
+        self._capabilities = learn(options, found.headers, found.own)
+        self._properties = (*PLAIN, *OWNCLOUD) if self._capabilities.file_ids else PLAIN
+        return root
+
+    async def list(self, ref: Ref) -> Listing:
+        try:
+            found = await retry(partial(self._ask, Question(ref, 1, self._properties, directory=True)))
+        except (NotFound, Refused, NotPermitted) as error:
+            await self._explain_listing(ref, error)
+            raise
+        listing = found.listing
+        if listing.directory.kind is not Kind.DIRECTORY:
+            raise BadAnswer(f"{ref} is not a folder")
+        if not self._capabilities.strong_etags and any(map(shows_strong_etag, listing.children)):
+            self._learned(strong_etags=True)
+        return listing
+
+    async def stat(self, ref: Ref) -> Observation:
+        return await retry(partial(self._stat, ref))
+
+    def read(self, ref: Ref, *, version: Version, offset: int = 0, length: int | None = None) -> Read:
+        return Read(self, Wish(ref, version, offset, length))
+
+    async def space(self) -> Space:
+        found = await retry(partial(self._ask, Question(Ref(), 0, QUOTA, directory=True)))
+        return space_of(found.own)
+
+    async def aclose(self) -> None:
+        await self._session.aclose()
+
+    # Metadata
+
+    async def _options(self) -> httpx.Headers:
+        """What the server tells of itself. PROPFIND decides whether it is a share: some refuse OPTIONS."""
+        exchange = self._session.exchange(self._session.metadata, "OPTIONS", self._base.url, headers={})
+        async with exchange as response:
+            await discard(response)
+        if exchange.moved_to is not None:
+            self._move_to(exchange.moved_to)
+        if response.is_success:
+            return response.headers
+        error = error_of_status(response.status_code, "OPTIONS", response.headers)
+        if error.temporary or error.account_wide:
+            raise error
+        return httpx.Headers()
+
+    def _move_to(self, url: str) -> None:
+        """Go on at another address of the same server, as it says that it is there for good."""
+        text = f"the share at {self._base.url} has moved for good: change its address to {url}"
+        logging.getLogger(__name__).warning(text)
+        self._base = parse_base(url)
+
+    async def _ask(self, question: Question) -> Found:
+        return await ask(self._session, self._base, question, self._limits)
+
+    async def _stat(self, ref: Ref) -> Observation:
+        """Without retry. The slash is the server's to add: what is there may be a file or a folder."""
+        found = await self._ask(Question(ref, 0, self._properties, directory=False))
+        return found.listing.directory
+
+    async def _explain_listing(self, ref: Ref, refused: RemoteError) -> None:
+        """A file has no URL with a slash at its end, and each server says so in another way."""
+        if (await self.stat(ref)).kind is not Kind.DIRECTORY:
+            raise BadAnswer(f"{ref} is not a folder") from refused
+        if isinstance(refused, NotFound):
+            raise BadAnswer(f"{ref} is there, but the server does not list it") from refused
+
+    def _learned(self, **changes: bool) -> None:
+        self._capabilities = msgspec.structs.replace(self._capabilities, **changes)
+
+    # Content
+
+    async def open_stream(self, wish: Wish) -> ContentStream | NothingStream:
+        """One attempt to start a read: the request, the checks, and the stream, which holds the connection."""
+        if wish.version == Version():  # any will do: the present one, but then no other
+            wish = msgspec.structs.replace(wish, version=(await self._stat_file(wish.ref)).version)
+        async with AsyncExitStack() as resources:
+            url = self._base.url_of(wish.ref.path, directory=False)
+            headers = wish.headers(conditions=self._conditions)
+            exchange = self._session.exchange(
+                self._session.content, "HEAD" if wish.empty else "GET", url, headers=headers
+            )
+            response = await resources.enter_async_context(exchange)
+            if not exchange.url.endswith("/") and response.status_code not in SUSPICIOUS:
+                stream = await self._checked(wish, response, resources)
+                if stream is not None:
+                    return stream
+        return await self._explain_read(wish, response.status_code)
+
+    async def _checked(
+        self, wish: Wish, response: httpx.Response, resources: AsyncExitStack
+    ) -> ContentStream | NothingStream | None:
+        """The stream, or None when the answer is about another version. Takes over `resources` with the stream."""
+        if response.status_code not in (200, 206):
+            await discard(response)
+            raise error_of_status(response.status_code, f"GET {wish.ref}", response.headers)
+        piece = piece_of(response, wish)
+        shown = observe(response.headers, wish.ref.name, piece.total, server_time(response.headers))
+        if not wish.version.same(shown.version):
+            return None
+        observed = msgspec.structs.replace(shown, version=completed(shown.version, wish.version))
+        if wish.empty:
+            return NothingStream(min(wish.offset, observed.version.size or 0), observed)
+        if "range" in response.request.headers:
+            self._learned(ranges=response.status_code == 206)
+        return ContentStream(response, piece, observed, resources.pop_all(), self._session.traffic)
+
+    async def _stat_file(self, ref: Ref) -> Observation:
+        observed = await self._stat(ref)
+        if observed.kind is not Kind.FILE:
+            raise BadAnswer(f"{ref} is not a file")
+        return observed
+
+    async def _explain_read(self, wish: Wish, status: int) -> ContentStream | NothingStream:
+        """An answer to GET that does not fit the version. Raises NotFound, VersionMismatch or BadAnswer."""
+        observed = await self._stat(wish.ref)
+        if not wish.version.same(observed.version):
+            raise VersionMismatch(f"{wish.ref} is not at the expected version any more", observed)
+        if observed.kind is not Kind.FILE:
+            raise BadAnswer(f"{wish.ref} is not a file")
+        if status == 412 and self._conditions:
+            self._conditions = False
+            return await self.open_stream(wish)
+        raise BadAnswer(f"GET {wish.ref}: the answer ({status}) does not show the version that the share tells of")
+
+
+class Read:
+    """The context of one `read`: entering it sends the request, with patience; leaving it lets go."""
+
+    def __init__(self, remote: WebDavRemote, wish: Wish) -> None:
+        self._remote = remote
+        self._wish = wish
+        self._stream: ContentStream | NothingStream | None = None
+
+    async def __aenter__(self) -> ContentStream | NothingStream:
+        self._stream = await retry(partial(self._remote.open_stream, self._wish), CONTENT)
+        return self._stream
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._stream is not None:
+            await self._stream.aclose()

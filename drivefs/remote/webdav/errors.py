@@ -1,0 +1,130 @@
+"""The one map from what httpx, h11 and HTTP say to the errors of drivefs.
+
+Texts name what was asked and what to do; they hold no headers, no bodies and no credentials.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+import h11
+import httpx
+
+from drivefs.errors import (
+    BadAnswer,
+    NotFound,
+    NotPermitted,
+    QuotaExceeded,
+    Refused,
+    RemoteError,
+    ServerBusy,
+    TlsError,
+    Unauthorized,
+    Unreachable,
+    VersionMismatch,
+)
+from drivefs.remote.retry import ConnectionClosed
+from drivefs.remote.webdav.values import parse_date, parse_retry_after
+
+E = TypeVar("E", bound=BaseException)
+
+TRANSPORT_ERRORS: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, h11.ProtocolError)
+"""All that sending and receiving may raise; h11's LocalProtocolError escapes httpx as it is."""
+
+BY_STATUS: Final[dict[int, type[RemoteError]]] = {
+    401: Unauthorized,
+    403: NotPermitted,
+    404: NotFound,
+    407: Unauthorized,
+    408: ServerBusy,
+    410: NotFound,
+    412: VersionMismatch,
+    423: ServerBusy,
+    425: ServerBusy,
+    429: ServerBusy,
+    501: Refused,  # not implemented, and 505 not supported: waiting does not help
+    505: Refused,
+    507: QuotaExceeded,
+}
+HINTS: Final = {
+    401: "check the user name and the password",
+    407: "a proxy asks for credentials",
+    403: "the server does not permit it",
+    507: "the share is full",
+}
+LOST: Final = (httpx.ReadError, httpx.WriteError, httpx.CloseError)
+
+
+def class_of_status(status: int) -> type[RemoteError]:
+    """Which error a status is, when it is not what was hoped for."""
+    if status in BY_STATUS:
+        return BY_STATUS[status]
+    if status >= 500:
+        return ServerBusy
+    return Refused if status >= 400 else BadAnswer
+
+
+def error_of_status(status: int, what: str, headers: httpx.Headers | None = None) -> RemoteError:
+    """The error for a status that refuses `what`, or that is no answer to it."""
+    kind = class_of_status(status)
+    text = f"{what}: the server answered {status}"
+    if status in HINTS:
+        text += f" ({HINTS[status]})"
+    if kind is ServerBusy:
+        return ServerBusy(text, _retry_after(headers))
+    return kind(text)
+
+
+def _retry_after(headers: httpx.Headers | None) -> float | None:
+    if headers is None:
+        return None
+    now = parse_date(headers.get("date"))
+    return parse_retry_after(headers.get("retry-after"), time.time_ns() if now is None else now)
+
+
+def error_of_transport(error: Exception, what: str, *, answered: bool = True) -> RemoteError:
+    """The error for a failed exchange. `answered`: the first line of an answer had arrived."""
+    certificate = _cause(error, ssl.SSLCertVerificationError)
+    if certificate is not None:
+        return TlsError(
+            f"{what}: the server's certificate is not trusted ({certificate.verify_message}); "
+            "if it is the right server, give its CA certificate"
+        )
+    handshake = _cause(error, ssl.SSLError)
+    if handshake is not None and isinstance(error, httpx.ConnectError):
+        return TlsError(f"{what}: no encrypted connection could be made ({handshake.reason}); check address and port")
+    closed = isinstance(error, LOST) or (isinstance(error, httpx.RemoteProtocolError) and "disconnect" in str(error))
+    if closed and not answered:
+        return ConnectionClosed(f"{what}: the server closed the connection without an answer")
+    if isinstance(error, httpx.TimeoutException):
+        return Unreachable(f"{what}: the server did not answer in time")
+    if closed or isinstance(error, httpx.NetworkError) or "peer closed" in str(error):
+        return Unreachable(f"{what}: {_reason(error)}")
+    return BadAnswer(f"{what}: not a valid HTTP answer ({_reason(error)})")
+
+
+def _cause(error: BaseException, kind: type[E]) -> E | None:
+    """The first error of this kind among `error` and what led to it."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, kind):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+@contextmanager
+def mapped(what: str, *, answered: bool = True) -> Iterator[None]:
+    """Turns every error of the transport inside into one of drivefs'."""
+    try:
+        yield
+    except TRANSPORT_ERRORS as error:
+        raise error_of_transport(error, what, answered=answered) from error
