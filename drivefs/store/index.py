@@ -61,6 +61,12 @@ class BlockIndex:
             " ON entry.inode = block.inode AND entry.content = block.content WHERE entry.inode IS NULL"
         ).fetchall()
 
+    def retain(self, blocks: Iterable[tuple[Inode, ContentId, BlockNumber]]) -> None:
+        """Only these blocks are on disk; all others are taken off the list."""
+        here = {(content, number) for _, content, number in blocks}
+        rows = self._db.execute("SELECT inode, content, idx FROM block").fetchall()
+        self.removed(row for row in rows if (row[1], row[2]) not in here)
+
     def _take(self, content: ContentId, number: BlockNumber) -> int:
         row = self._db.execute(
             "DELETE FROM block WHERE content = ? AND idx = ? RETURNING bytes", (content, number)
