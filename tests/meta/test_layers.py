@@ -38,6 +38,7 @@ FLOORS = {
     "drivefs.control": 4,
     # 5: people
     "drivefs.cli": 5,
+    "drivefs.__main__": 6,
 }
 """A place imports from itself and from floors below its own; floor 0 is one place."""
 
@@ -52,9 +53,10 @@ ALLOWED_ACROSS = {
 }
 
 FORBIDDEN_BELOW = {
-    # commands speak to the daemon, never past it; `drivefs serve` has no daemon
+    # commands speak to the daemon, never past it; but `drivefs serve` has no daemon, and a password is found
+    # where a person can be asked, then handed over in the form that the remote takes
     ("drivefs.cli", "drivefs.store"): set[str](),
-    ("drivefs.cli", "drivefs.remote"): {"drivefs.remote.share"},
+    ("drivefs.cli", "drivefs.remote"): {"drivefs.remote.share", "drivefs.remote.webdav.auth"},
 }
 """Places that may not import from one below them, and what is still allowed."""
 
@@ -119,7 +121,7 @@ def within(module: str, place: str) -> bool:
 
 
 def imports(module: str, tree: ast.AST) -> Iterator[str]:
-    """Full names of all that is imported; from a package also the names taken, since they may be modules."""
+    """Full names of all modules that are imported; what is taken from a package may be one."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -127,8 +129,8 @@ def imports(module: str, tree: ast.AST) -> Iterator[str]:
             base = node.module or ""
             if node.level:
                 base = ".".join([*module.split(".")[: -node.level], *([base] if base else [])])
-            names = [f"{base}.{alias.name}" for alias in node.names]
-            yield from names if base in PACKAGES else [base]
+            for name in (f"{base}.{alias.name}" for alias in node.names):
+                yield name if name in SOURCES or name in FLOORS else base
 
 
 def catch_alls(tree: ast.AST) -> Iterator[int]:
@@ -149,7 +151,6 @@ def sources() -> dict[str, Path]:
 
 
 SOURCES = sources()
-PACKAGES = {"drivefs", *(name for name in FLOORS if (ROOT / name.replace(".", "/")).is_dir())}
 
 
 @pytest.mark.parametrize("module", SOURCES)
@@ -181,7 +182,7 @@ def test_every_module_says_what_lives_there(module: str) -> None:
         ("drivefs.cli.mount", "from drivefs.store.db import Database", "past the daemon"),
         ("drivefs.cli.mount", "from drivefs.remote import webdav", "past the daemon"),
         ("drivefs.attic.box", "from drivefs.model import Entry", "the table of floors does not know"),
-        ("drivefs.fs.lookup", "from drivefs.attic import box", "the table of floors does not know"),
+        ("drivefs.fs.lookup", "import drivefs.attic.box", "the table of floors does not know"),
         ("drivefs.fs.lookup", "try: pass\nexcept Exception: pass", "catches everything in line 2"),
         ("drivefs.mount.daemon", "try: pass\nexcept (OSError, Exception): pass", "catches everything in line 2"),
         ("drivefs.store.db", "try: pass\nexcept: pass", "catches everything in line 2"),
@@ -201,6 +202,8 @@ def test_an_offender_is_found(module: str, source: str, complaint: str) -> None:
         ("drivefs.control.client", "import httpx"),
         ("drivefs.mount.daemon", "import pyfuse3\nfrom drivefs.control.server import serve\nfrom drivefs import sync"),
         ("drivefs.mount.fuse", "try: pass\nexcept Exception: pass"),
+        ("drivefs.__main__", "from drivefs.cli.main import main"),
+        ("drivefs.remote.webdav.client", "from drivefs import __version__, errors"),
         ("drivefs.cli.serve", "from drivefs.remote.share import serve\nfrom drivefs.errors import DriveError"),
         ("drivefs.cli.main", "try: pass\nexcept Exception: pass"),
     ],
