@@ -21,7 +21,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("drivefs", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("drivefs")
 
 MARK = f"DRIVEFS_TEST_SESSION={secrets.token_hex(8)}"
 """In the environment of every process that a test starts, however far it went away from us."""
