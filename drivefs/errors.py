@@ -12,6 +12,7 @@
      |   +- Invalid                 EINVAL
      |   +- StaleContent            ESTALE   the bytes of this version are nowhere to be had any more
      |   +- NoSpace                 ENOSPC
+     +- Busy                        EBUSY    a program is still using it
      +- StoreError                  EIO      the cache or state folder failed
      +- RemoteError                 what the server, or the way to it, answered
      |   +- Unreachable             EIO      temporary: no connection, name not found, timeout, connection lost
@@ -91,6 +92,10 @@ class StaleContent(LocalError):
 
 class NoSpace(LocalError):
     errno = errno.ENOSPC
+
+
+class Busy(DriveError):
+    errno = errno.EBUSY
 
 
 class StoreError(DriveError):

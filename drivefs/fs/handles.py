@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NewType, TypeVar
+from typing import NewType
 
 from drivefs.errors import Invalid
 from drivefs.fs.protocols import OpenContent
@@ -46,15 +46,10 @@ class DirectoryHandle:
         return self._page[index] if index < len(self._page) else None
 
     def _turn(self, number: int) -> None:
-        if number >= len(self._marks):
-            if number > len(self._marks):
-                raise Invalid(f"no entry of this directory was ever given the offset {number * PAGE}")
-            self._marks.append(self._page[-1].name if self._page else self._marks[-1])
-        self._page = self._fetch(self._marks[number], PAGE)
+        self._page = self._fetch(self._marks[number], PAGE) if number < len(self._marks) else []
         self._number = number
-
-
-Opened = TypeVar("Opened", FileHandle, DirectoryHandle)
+        if len(self._page) == PAGE and number + 1 == len(self._marks):
+            self._marks.append(self._page[-1].name)
 
 
 class HandleTable:

@@ -84,6 +84,11 @@ class Remote(Protocol):
         """As known so far; `connect` learns most of it, later answers may add to it."""
         ...
 
+    @property
+    def traffic(self) -> Traffic:
+        """Counters since the start."""
+        ...
+
     async def connect(self) -> Observation:
         """Ask for the root, learn the capabilities, and tell what the root is.
 

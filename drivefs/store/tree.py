@@ -28,19 +28,20 @@ _KNOWN = "SELECT inode, r_name, r_kind, r_etag, r_size, r_mtime_ns, r_id, r_weak
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """Entries of a drive, without the root. Files are counted by how much of them is here."""
+    """Entries of a drive, without the root, by how much of them is here. A directory is hydrated when all below it is,
+    else a placeholder; `directories` and those of them that are `unlisted` are counted beside."""
 
-    directories: int
-    unlisted: int
-    hydrated: int
-    partial: int
-    placeholder: int
-    hidden: int
-    cached_bytes: int
+    directories: int = 0
+    unlisted: int = 0
+    hydrated: int = 0
+    partial: int = 0
+    placeholder: int = 0
+    hidden: int = 0
+    cached_bytes: int = 0
 
     @property
     def entries(self) -> int:
-        return self.directories + self.hydrated + self.partial + self.placeholder
+        return self.hydrated + self.partial + self.placeholder
 
 
 class Tree:
@@ -120,15 +121,20 @@ class Tree:
         """All directories, those that were known first, first: parents before what was found in them."""
         return [row[0] for row in self.db.execute("SELECT inode FROM entry WHERE kind = 2 ORDER BY inode")]
 
-    def unlisted(self, limit: int) -> list[Inode]:
-        """Directories that were never listed, oldest first."""
-        sql = "SELECT inode FROM entry WHERE kind = 2 AND listed IS NULL ORDER BY inode LIMIT ?"
-        return [row[0] for row in self.db.execute(sql, (limit,))]
+    def unlisted(self, after: Inode) -> list[Inode]:
+        """Directories past inode `after` that were never listed. What is found later always has a higher number."""
+        sql = "SELECT inode FROM entry WHERE kind = 2 AND listed IS NULL AND inode > ? ORDER BY inode"
+        return [row[0] for row in self.db.execute(sql, (after,))]
 
     def unsettled_directories(self) -> list[Inode]:
         """Directories with entries whose version may still hide a later write."""
         sql = "SELECT DISTINCT r_parent FROM entry WHERE r_settled = 0 AND r_parent IS NOT NULL"
         return [row[0] for row in self.db.execute(sql)]
+
+    def is_incomplete(self, directory: Inode) -> bool:
+        """Whether anything below this directory is not here, or not known yet."""
+        sql = f"{_INCOMPLETE} SELECT 1 FROM incomplete WHERE inode = ?"
+        return self.db.execute(sql, (directory,)).fetchone() is not None
 
     def incomplete_files(self, after: Inode, limit: int) -> list[Entry]:
         """Files whose content is not all here, by inode."""
@@ -198,16 +204,30 @@ WITH RECURSIVE below (inode) AS (
 )
 """
 
-TOTALS = """
+_INCOMPLETE = """
+WITH RECURSIVE incomplete (inode) AS (
+    SELECT parent FROM entry WHERE kind = 1 AND cached < size
+    UNION SELECT inode FROM entry WHERE kind = 2 AND listed IS NULL
+    UNION SELECT entry.parent FROM entry JOIN incomplete ON entry.inode = incomplete.inode
+)
+"""
+"""Directories below which anything is not here, or not known yet."""
+
+TOTALS = f"""
+{_INCOMPLETE}
 SELECT
-    count(*) FILTER (WHERE kind = 2 AND inode != 1),
+    count(*) FILTER (WHERE kind = 2),
     count(*) FILTER (WHERE kind = 2 AND listed IS NULL),
-    count(*) FILTER (WHERE kind != 2 AND cached >= size),
-    count(*) FILTER (WHERE kind != 2 AND cached < size AND cached > 0),
-    count(*) FILTER (WHERE kind != 2 AND cached < size AND cached = 0),
+    count(*) FILTER (WHERE complete),
+    count(*) FILTER (WHERE NOT complete AND kind = 1 AND cached > 0),
+    count(*) FILTER (WHERE NOT complete AND (kind = 2 OR cached = 0)),
     coalesce(sum(hidden), 0),
     coalesce(sum(cached), 0)
-FROM entry
+FROM (
+    SELECT kind, listed, cached, hidden,
+        CASE kind WHEN 2 THEN inode NOT IN incomplete ELSE cached >= size END AS complete
+    FROM entry WHERE inode != 1
+)
 """
 """One scan for `Totals`; for a worker thread with its own connection."""
 

@@ -125,8 +125,17 @@ class Engine:
         self._noticed.append(observed)
         self._wake.set()
 
-    def suspect(self, inode: Inode, observation: Observation | None) -> None:
-        """A download found another version (None: nothing) than the tree has: look at the directory it is in."""
+    async def wait_synced(self) -> None:
+        """Until the next sync has ended, well or not."""
+        await self._synced.wait()
+
+    def block(self, error: RemoteError) -> None:
+        """The server was tried before this task ran, and will not have us: do not try it again unasked."""
+        self.blocked = error
+        self._due = NEVER
+
+    def suspect(self, inode: Inode) -> None:
+        """A download found another version than the tree has, or none: look at the directory it is in."""
         if self._tree.exists(inode):
             self._lister.look(self._tree.remote_parent(inode))
 

@@ -1,0 +1,160 @@
+"""All parts of one drive put together, without a mount: the composition root of store, remote, sync and file system."""
+
+from __future__ import annotations
+
+import trio
+
+from drivefs.config import DrivePaths, DriveSettings
+from drivefs.errors import RemoteError, Unauthorized
+from drivefs.fs.filesystem import FileSystem
+from drivefs.model import ROOT, ContentId, Inode, Observation
+from drivefs.mount.kernel import Kernel
+from drivefs.plan import Adopt, Confirm, plan_known
+from drivefs.remote.base import Remote
+from drivefs.store.blocks import BlockStore
+from drivefs.store.db import Database, connect
+from drivefs.store.index import BlockIndex
+from drivefs.store.references import References
+from drivefs.store.takeover import Takeover
+from drivefs.store.trash import Trash
+from drivefs.store.tree import TOTALS, Totals, Tree
+from drivefs.sync.engine import Engine
+from drivefs.sync.link import Link
+from drivefs.sync.lister import Lister
+from drivefs.sync.mirror import Mirror
+from drivefs.sync.observe import Observer
+from drivefs.sync.removal import Removal
+from drivefs.transfer.download import Downloads
+from drivefs.transfer.limits import Limits
+
+FIRST_CONTACT_SECONDS = 3.0
+"""How long a mount of a drive that is known already waits for the server, only to tell what it found."""
+
+NO_LIMIT = 1 << 62
+
+
+class Drive:
+    """`run` is the service; everything else needs it to be running."""
+
+    def __init__(self, settings: DriveSettings, paths: DrivePaths, remote: Remote) -> None:
+        self.settings = settings
+        self.paths = paths
+        self.remote = remote
+        self.kernel = Kernel()
+        self.link = Link()
+        self._db = Database(paths.state / "drive.db")
+        self.references = References()
+        self.tree = Tree(self._db, self.references, self.kernel.emit)
+        self._takeover = Takeover(self.tree)
+        self.trash = Trash(self._db, paths.state / "trash")
+        mirror = settings.content == "mirror"
+        self._index = BlockIndex(self._db)
+        self.blocks = BlockStore(
+            paths.cache / "content",
+            self._index,
+            limit=NO_LIMIT if mirror else settings.cache_size,  # what is mirrored is here to stay
+            min_free=settings.min_free,
+        )
+        self.downloads = Downloads(
+            remote,
+            self.blocks,
+            Limits(bandwidth=settings.limit_down),
+            locate=self.tree.ref,
+            on_changed=self._content_changed,
+            on_settled=self._content_settled,
+            is_offline=lambda: self.link.offline,
+        )
+        observer = Observer(remote, self.tree, self._takeover)
+        self._lister = Lister(self.tree, observer, self.link, lambda observed: self.engine.notice(observed))
+        removal = Removal(remote, self.tree, self._takeover, self.blocks, self.trash, settings.max_delete)
+        self.engine = Engine(remote, self.tree, self._lister, removal, self.link, interval=settings.interval)
+        self.mirror = Mirror(self.tree, self.downloads, self.link) if mirror else None
+        self.fs = FileSystem(
+            self.tree,
+            self.downloads,
+            self._lister,
+            space=lambda: self.engine.space,
+            deny_indexers=settings.indexers == "deny",
+        )
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Store, downloads and listings; then, once `first_contact` was made, `sync` is to be run beside it."""
+        try:
+            async with trio.open_nursery() as services:
+                await services.start(self.blocks.run)
+                async with trio.open_nursery() as users:
+                    await users.start(self.downloads.run)
+                    await users.start(self._lister.run)
+                    task_status.started()
+        finally:
+            self._db.close()
+            with trio.move_on_after(1, shield=True):
+                await self.remote.aclose()
+
+    async def sync(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """The periodic services."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._after_each_sync)
+            if self.mirror is not None:
+                nursery.start_soon(self.mirror.run)
+            task_status.started()
+            await self.engine.run()
+
+    async def first_contact(self) -> str:
+        """Reach the server before the mount. Returns what a person should know of it, "" if all is well.
+
+        A drive whose root was listed once mounts without the network. Raises RemoteError for one that never was.
+        """
+        if self.tree.exists(ROOT) and self.tree.get(ROOT).listed is not None:
+            try:
+                with trio.move_on_after(FIRST_CONTACT_SECONDS):
+                    await self.engine.connect()
+            except RemoteError as error:
+                if isinstance(error, Unauthorized):
+                    self.engine.block(error)
+                return str(error)
+            return ""
+        self._takeover.root(await self.engine.connect())
+        await self._lister.ensure(ROOT)
+        return ""
+
+    async def totals(self) -> Totals:
+        """One scan of the tree, in a worker thread with a connection of its own."""
+
+        def scan() -> Totals:
+            connection = connect(self.paths.state / "drive.db", read_only=True)
+            try:
+                return Totals(*connection.execute(TOTALS).fetchone())
+            finally:
+                connection.close()
+
+        return await trio.to_thread.run_sync(scan)
+
+    async def _after_each_sync(self) -> None:
+        """What a sync left behind: blocks of versions that nobody has any more, old trash, new work for the mirror."""
+        while True:
+            await self.engine.wait_synced()
+            opened = self.references.open_inodes
+            for inode, content in self._index.stale():
+                if inode not in opened:
+                    self.blocks.drop(inode, content)
+            self.trash.purge()
+            if self.mirror is not None:
+                self.mirror.wake()
+
+    def _content_changed(self, inode: Inode, observation: Observation | None) -> None:
+        self.engine.suspect(inode)
+
+    def _content_settled(self, inode: Inode, content: ContentId, observation: Observation) -> None:
+        """A download saw that the version it reads is settled by now, or that there is another one."""
+        known = self.tree.known(inode)
+        if known is None or self.tree.get(inode).content != content:
+            return
+        match plan_known(known, observation):
+            case Confirm() as action:
+                with self.tree.transaction():
+                    self._takeover.confirm(action)
+            case Adopt():
+                self.engine.suspect(inode)
+            case None:
+                pass
