@@ -14,6 +14,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -212,59 +213,83 @@ def test_a_demo_that_does_not_start_is_told_and_leaves_nothing(samples: Path, mo
 
 
 class Served:
-    """`serve` in a process of its own, as the command runs it."""
+    """`serve` in a process of its own, as the command runs it; `said` is what it printed."""
 
-    def __init__(self, directory: Path, user: str | None, password: str | None, read_only: bool = False) -> None:
-        call = f"serve(Path({str(directory)!r}), '127.0.0.1', 0, {user!r}, {password!r}, {read_only!r})"
-        program = f"from pathlib import Path; from drivefs.remote.share import serve; {call}"
-        self.process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-        self.said: list[str] = []
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.said.append(line)
-            if line.startswith("Stop"):
-                break
-        self.url = re.findall(r"http://\S+", self.said[0])[0]
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        self.process, self.output = process, process.stdout
+        self.said = "".join(iter(self._line, "Stop with Ctrl-C\n"))
+        self.url = re.findall(r"http://\S+", self.said)[0]
 
-    def stop(self, number: int) -> int:
+    def _line(self) -> str:
+        line = self.output.readline()
+        assert line, "it ended before it served"
+        return line
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Exit code."""
         self.process.send_signal(number)
-        assert self.process.stdout is not None
-        self.said += self.process.stdout
-        self.process.stdout.close()
+        self.said += self.output.read()
         return self.process.wait(20)
+
+
+@contextmanager
+def served(
+    directory: Path,
+    user: str | None = None,
+    password: str | None = None,
+    host: str = "127.0.0.1",
+    read_only: bool = False,
+) -> Iterator[Served]:
+    call = f"serve(Path({str(directory)!r}), {host!r}, 0, {user!r}, {password!r}, {read_only!r})"
+    program = f"from pathlib import Path; from drivefs.remote.share import serve; {call}"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Served(process)
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_serve_shares_until_it_is_told_to_stop(tmp_path: Path, number: int) -> None:
     (tmp_path / "a.txt").write_text("hello")
-    served = Served(tmp_path, None, None)
-    assert request(served.url, "GET", "/a.txt")[2] == b"hello"
-    assert request(served.url, "DELETE", "/a.txt")[0] == 204
-    assert served.stop(number) == 0
+    with served(tmp_path) as server:
+        assert request(server.url, "GET", "/a.txt")[2] == b"hello"
+        assert request(server.url, "DELETE", "/a.txt")[0] == 204
+        assert server.stop(number) == 0
+    assert not (tmp_path / "a.txt").exists()
+
+
+def test_serve_takes_odd_names_and_other_addresses(tmp_path: Path) -> None:
+    folder = tmp_path / "~" / "$HOME"
+    folder.mkdir(parents=True)
+    (folder / "a.txt").write_text("hello")
+    with served(folder, host="::1") as server:
+        assert server.url.startswith("http://[::1]:")
+        assert request(server.url, "GET", "/a.txt")[2] == b"hello"
 
 
 def test_serve_read_only_refuses_changes(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello")
-    served = Served(tmp_path, None, None, read_only=True)
-    assert request(served.url, "DELETE", "/a.txt")[0] == 403
-    assert request(served.url, "GET", "/a.txt")[2] == b"hello"
-    assert served.stop(signal.SIGTERM) == 0
+    with served(tmp_path, read_only=True) as server:
+        assert request(server.url, "DELETE", "/a.txt")[0] == 403
+        assert request(server.url, "GET", "/a.txt")[2] == b"hello"
 
 
 def test_serve_makes_and_prints_a_password_for_a_user_without_one(tmp_path: Path) -> None:
-    served = Served(tmp_path, "ann", None)
-    password = re.findall(r"password (\S+)", "".join(served.said))[0]
-    assert request(served.url, "PROPFIND", login=f"ann:{password}", Depth="0")[0] == 207
-    assert request(served.url, "PROPFIND", Depth="0")[0] == 401
-    assert served.stop(signal.SIGTERM) == 0
+    with served(tmp_path, "ann") as server:
+        password = re.findall(r"password (\S+)", server.said)[0]
+        assert request(server.url, "PROPFIND", login=f"ann:{password}", Depth="0")[0] == 207
+        assert request(server.url, "PROPFIND", Depth="0")[0] == 401
 
 
 def test_serve_prints_no_password_that_was_given(tmp_path: Path) -> None:
-    served = Served(tmp_path, "ann", "hunter2")
-    assert request(served.url, "PROPFIND", login="ann:hunter2", Depth="0")[0] == 207
-    assert request(served.url, "PROPFIND", login="ann:hunter3", Depth="0")[0] == 401
-    assert served.stop(signal.SIGTERM) == 0
-    assert "hunter" not in "".join(served.said)
+    with served(tmp_path, "ann", "hunter2") as server:
+        assert request(server.url, "PROPFIND", login="ann:hunter2", Depth="0")[0] == 207
+        assert request(server.url, "PROPFIND", login="ann:hunter3", Depth="0")[0] == 401
+        assert server.stop() == 0
+        assert "ann" in server.said
+        assert "hunter" not in server.said
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
