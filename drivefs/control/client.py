@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -45,10 +46,12 @@ class BrokenOff(errors.DriveError):
 class ControlClient:
     """A connection to one drive's daemon.
 
-    Every method raises NoDaemon when there is none, and the error of `drivefs.errors` that the daemon raised.
+    Entering raises NoDaemon when there is none; every method raises the error of `drivefs.errors` that the daemon
+    raised, or BrokenOff.
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._client = httpx.Client(
             transport=httpx.HTTPTransport(uds=str(path)),
             base_url="http://drivefs",
@@ -57,12 +60,22 @@ class ControlClient:
         )
 
     def __enter__(self) -> Self:
+        self._check_alive()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._client.close()
+
+    def _check_alive(self) -> None:
+        """Find out that nobody is there by a socket of our own: httpcore leaves one open when it cannot connect."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(str(self._path))
+            except OSError as problem:
+                self._client.close()
+                raise NoDaemon(f"no daemon answers at {self._path}: {problem.strerror}") from problem
 
     def status(self) -> DriveStatus:
         with _mapped():

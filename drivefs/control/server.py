@@ -15,11 +15,11 @@ hypercorn and starlette cost 7 MB and 0.1 s; only the daemon imports this file.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import logging
 import os
 import socket
+import stat
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -47,6 +47,7 @@ from drivefs.control.messages import (
 )
 from drivefs.errors import DriveError, UsageError
 
+GRACE_SECONDS = 1.0
 _PROGRESS_SECONDS = 0.5
 _log = logging.getLogger(__name__)
 
@@ -74,23 +75,39 @@ async def serve(
 ) -> None:
     """Answer on the socket `path` until cancelled; started when clients can connect. The socket is removed at the end.
 
+    Requests that run at the cancellation get `GRACE_SECONDS` to be answered; a sync is told off at once.
     Raises: UsageError when another daemon answers there.
     """
     listener = bind_socket(path)
     identity = os.stat(path).st_ino
+    ending = trio.Event()
     try:
-        config = Config()
-        config.bind = [f"fd://{listener.detach()}"]
-        config.accesslog = None
-        config.errorlog = logging.getLogger("hypercorn")
-        config.include_server_header = False
-        config.graceful_timeout = 1.0
-        # hypercorn's types name each ASGI event; starlette's leave them open.
-        await serve_http(cast(Any, application(control)), config, task_status=cast(Any, task_status))
+        async with trio.open_nursery() as nursery:
+            await nursery.start(_serve_http, application(control, ending), listener, ending)
+            task_status.started()
+            try:
+                await trio.sleep_forever()
+            finally:
+                ending.set()
     finally:
         with contextlib.suppress(FileNotFoundError):
             if os.stat(path).st_ino == identity:
                 os.unlink(path)
+
+
+async def _serve_http(
+    app: Starlette, listener: socket.socket, ending: trio.Event, *, task_status: trio.TaskStatus[list[str]]
+) -> None:
+    """Shielded, and ended by `ending` instead: cancelled, hypercorn leaves connections open."""
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.accesslog = None
+    config.errorlog = logging.getLogger("hypercorn")
+    config.include_server_header = False
+    config.graceful_timeout = GRACE_SECONDS
+    with trio.CancelScope(shield=True):
+        # hypercorn's types name each ASGI event; starlette's leave them open.
+        await serve_http(cast(Any, app), config, shutdown_trigger=ending.wait, task_status=task_status)
 
 
 def bind_socket(path: Path) -> socket.socket:
@@ -109,21 +126,23 @@ def bind_socket(path: Path) -> socket.socket:
 
 
 def _remove_stale(path: Path) -> None:
+    """Connecting tells a live socket from a dead one, but refuses an ordinary file in the same way as a dead one."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise UsageError(f"{path}: is in the way of the control socket; move it away")
+    except FileNotFoundError:
+        return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))
-        except FileNotFoundError:
-            return
-        except OSError as problem:
-            if problem.errno != errno.ECONNREFUSED:
-                raise UsageError(f"{path}: is in the way of the control socket ({problem.strerror})") from problem
+        except (ConnectionRefusedError, FileNotFoundError):
             path.unlink(missing_ok=True)
             return
     raise UsageError(f"{path}: another drivefs process answers here")
 
 
-def application(control: DriveControl) -> Starlette:
-    """The four requests as an ASGI application."""
+def application(control: DriveControl, ending: trio.Event) -> Starlette:
+    """The four requests as an ASGI application. At `ending` a running sync is no longer waited for."""
 
     async def status(request: Request) -> Response:
         return _answer(await control.status())
@@ -132,7 +151,7 @@ def application(control: DriveControl) -> Starlette:
         return _answer(await control.entry_status(str(json.loads(await request.body())["path"])))
 
     async def sync(request: Request) -> Response:
-        return _SyncStream(control, decode(await request.body(), SyncRequest))
+        return _SyncStream(control, decode(await request.body(), SyncRequest), ending)
 
     async def unmount(request: Request) -> Response:
         await control.unmount()
@@ -169,29 +188,32 @@ def failure_of(problem: Exception) -> Failure:
 class _SyncStream(Response):
     """Runs one sync and sends a line of progress twice a second, then the result."""
 
-    def __init__(self, control: DriveControl, request: SyncRequest) -> None:
+    def __init__(self, control: DriveControl, request: SyncRequest, ending: trio.Event) -> None:
         super().__init__()
         self._control = control
         self._request = request
+        self._ending = ending
+        self._outcome: Event = Failure("DriveError", "the daemon ended before the sync was done", 1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-type", b"application/x-ndjson")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        outcome: list[Event] = []
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._report, send)
-            outcome.append(await self._run())
+            nursery.start_soon(self._run, nursery.cancel_scope)
+            await self._ending.wait()
             nursery.cancel_scope.cancel()
-        await _send_line(send, outcome[0], more=False)
+        await _send_line(send, self._outcome, more=False)
 
-    async def _run(self) -> Event:
+    async def _run(self, race: trio.CancelScope) -> None:
         wanted = self._request
         try:
-            return Done(
+            self._outcome = Done(
                 await self._control.sync(dry_run=wanted.dry_run, accept_deletes=wanted.accept_deletes, wait=wanted.wait)
             )
         except DriveError as problem:
-            return failure_of(problem)
+            self._outcome = failure_of(problem)
+        race.cancel()
 
     async def _report(self, send: Send) -> None:
         while True:
