@@ -36,6 +36,8 @@ kernel's answer, and `cli/` turns `exit_code` and the text into one line for a p
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 from drivefs.model import Observation
@@ -177,3 +179,21 @@ class NotAShare(RemoteError):
 class UsageError(DriveError):
     errno = errno.EINVAL
     exit_code = 2
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let the first error of drivefs out of a nursery by itself, so that callers can tell what it is.
+
+    For blocks whose tasks share one purpose: any error ends it. Groups that hold anything else stay as they are.
+    """
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        ours, others = group.split(DriveError)
+        if ours is None or others is not None:
+            raise
+        error: BaseException = ours
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from group

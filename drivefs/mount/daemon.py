@@ -20,7 +20,7 @@ import trio
 
 from drivefs.config import DEMO, DrivePaths, DriveSettings
 from drivefs.control.server import serve as serve_control
-from drivefs.errors import Busy, DriveError
+from drivefs.errors import Busy, alone
 from drivefs.mount.drive import Drive
 from drivefs.mount.fuse import Operations
 from drivefs.mount.status import Control
@@ -47,10 +47,8 @@ Ready = Callable[[str, str], None]
 def run(settings: DriveSettings, paths: DrivePaths, credentials: Credentials | None, *, ready: Ready) -> int:
     """Serve the drive until it is unmounted. Returns the exit code; raises DriveError when it could not start."""
     with _remote(settings, paths, credentials) as remote:
-        try:
+        with alone():
             trio.run(_main, settings, paths, remote, ready)
-        except* DriveError as group:
-            raise _first(group) from group
     log.info("%s: unmounted", settings.mountpoint)
     return 0
 
@@ -146,11 +144,3 @@ def _raise_read_ahead(mountpoint: str) -> None:
         lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
         fields = next(line.split() for line in reversed(lines) if line.split()[4] == mountpoint.replace(" ", "\\040"))
         Path(f"/sys/class/bdi/{fields[2]}/read_ahead_kb").write_text(str(READ_AHEAD_KB))
-
-
-def _first(group: BaseExceptionGroup[DriveError]) -> DriveError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, DriveError), "picked by except*"
-    return error

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import trio
 
-from drivefs.errors import DriveError, NoSuchEntry, Offline, RemoteError, Unreachable
+from drivefs.errors import DriveError, NoSuchEntry, Offline, RemoteError, Unreachable, alone
 from drivefs.model import Inode
 from drivefs.store.tree import Tree
 from drivefs.sync.link import Link
@@ -100,12 +100,10 @@ class Lister:
                     raise flight.error
                 collect(directory, flight)
 
-        try:
+        with alone():
             async with trio.open_nursery() as nursery:
                 for _ in range(WORKERS):
                     nursery.start_soon(worker)
-        except* RemoteError as group:
-            raise _first(group) from None
 
     def _start(self, directory: Inode, *, report: bool) -> Flight:
         flight = self._flights.get(directory)
@@ -140,11 +138,3 @@ class Lister:
 
     def _name(self, directory: Inode) -> str:
         return "/" + "/".join(self._tree.path(directory))
-
-
-def _first(group: BaseExceptionGroup[RemoteError]) -> RemoteError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, RemoteError)
-    return error

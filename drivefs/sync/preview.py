@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 import trio
 
-from drivefs.errors import NotFound
+from drivefs.errors import NotFound, alone
 from drivefs.model import Inode
 from drivefs.plan import Action, Adopt, Appear, Confirm, Missing, plan_listing
 from drivefs.remote.base import Remote
@@ -42,9 +42,10 @@ async def preview(remote: Remote, tree: Tree) -> list[Preview]:
             for action in plan_listing(tree.remote_children(directory), listing):
                 found.extend(_describe(tree, directory, action))
 
-    async with trio.open_nursery(strict_exception_groups=False) as nursery:
-        for _ in range(PARALLEL):
-            nursery.start_soon(worker)
+    with alone():
+        async with trio.open_nursery() as nursery:
+            for _ in range(PARALLEL):
+                nursery.start_soon(worker)
     return sorted(found, key=lambda item: item.path)
 
 

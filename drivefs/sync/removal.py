@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 import trio
 
-from drivefs.errors import NoSuchEntry, NotFound
+from drivefs.errors import NoSuchEntry, NotFound, alone
 from drivefs.model import Entry, Inode, Kind, Ref
 from drivefs.plan import MASS_DELETE_WINDOW, Candidate, Census, guess_renames, removals_allowed
 from drivefs.remote.base import Remote
@@ -62,15 +62,16 @@ class Removal:
         gone = await self._prove(missing)
         renamed = self._pair(gone, appeared)
         gone = [inode for inode in gone if self._tree.exists(inode) and inode not in renamed]
-        wanted = [inode for inode in gone if inode in accepted]
-        asked = [inode for inode in gone if inode not in accepted]
-        planned = sum(len(self._tree.subtree(inode)) for inode in asked)
-        if not hold and removals_allowed(planned, self._census(), self._max_delete):
-            wanted, asked = gone, []
         removed = 0
-        for inode in wanted:
+        for inode in [inode for inode in gone if inode in accepted]:
             removed += await self._remove(inode)
-        return Removed(len(renamed), removed, frozenset(asked))
+        gone = [inode for inode in gone if inode not in accepted]
+        planned = sum(len(self._tree.subtree(inode)) for inode in gone)
+        if hold or not removals_allowed(planned, self._census(), self._max_delete):
+            return Removed(len(renamed), removed, frozenset(gone))
+        for inode in gone:
+            removed += await self._remove(inode)
+        return Removed(len(renamed), removed)
 
     def begin(self) -> None:
         """A sync starts: count the records, so that later ones can tell how many there were an hour ago."""
@@ -99,9 +100,10 @@ class Removal:
                 if await self._is_gone(inode, parents):
                     gone.add(inode)
 
-        async with trio.open_nursery() as nursery:
-            for inode in set(missing):
-                nursery.start_soon(ask, inode)
+        with alone():
+            async with trio.open_nursery() as nursery:
+                for inode in set(missing):
+                    nursery.start_soon(ask, inode)
         return self._topmost(gone)
 
     async def _is_gone(self, inode: Inode, parents: dict[Inode, bool]) -> bool:
