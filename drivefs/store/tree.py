@@ -126,6 +126,10 @@ class Tree:
         sql = "SELECT inode FROM entry WHERE kind = 2 AND listed IS NULL AND inode > ? ORDER BY inode"
         return [row[0] for row in self.db.execute(sql, (after,))]
 
+    def is_listed(self, directory: Inode) -> bool:
+        row = self.db.execute("SELECT listed IS NOT NULL FROM entry WHERE inode = ?", (directory,)).fetchone()
+        return row is not None and bool(row[0])
+
     def unsettled_directories(self) -> list[Inode]:
         """Directories with entries whose version may still hide a later write."""
         sql = "SELECT DISTINCT r_parent FROM entry WHERE r_settled = 0 AND r_parent IS NOT NULL"

