@@ -26,7 +26,7 @@ from drivefs.mount.fuse import Operations
 from drivefs.mount.status import Control
 from drivefs.remote.base import Remote
 from drivefs.remote.share import DemoShare
-from drivefs.remote.webdav import open_remote
+from drivefs.remote.open import open_remote
 from drivefs.remote.webdav.auth import Credentials
 
 log = logging.getLogger(__name__)

@@ -58,7 +58,7 @@ class Drive:
         self.downloads = Downloads(
             remote,
             self.blocks,
-            Limits(bandwidth=settings.limit_down),
+            Limits(settings.limit_down),
             locate=self.tree.ref,
             on_changed=self._content_changed,
             on_settled=self._content_settled,
@@ -95,6 +95,7 @@ class Drive:
         """The periodic services."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._after_each_sync)
+            nursery.start_soon(self._watch_link)
             if self.mirror is not None:
                 nursery.start_soon(self.mirror.run)
             task_status.started()
@@ -141,6 +142,13 @@ class Drive:
             self.trash.purge()
             if self.mirror is not None:
                 self.mirror.wake()
+
+    async def _watch_link(self) -> None:
+        """Programs that wait for content are told at once when the server is known to be away."""
+        while True:
+            await self.link.wait_changed()
+            if self.link.offline:
+                self.downloads.went_offline()
 
     def _content_changed(self, inode: Inode, observation: Observation | None) -> None:
         self.engine.suspect(inode)

@@ -166,7 +166,9 @@ class Control:
 
     def _transfers(self) -> list[Transfer]:
         return [
-            Transfer("/".join(self._drive.tree.path(running.inode)), "down", running.done, running.total, running.rate)
+            Transfer(
+                "/".join(self._drive.tree.path(running.inode)), "down", running.done, running.total, round(running.rate)
+            )
             for running in self._drive.downloads.transfers()
             if self._drive.tree.exists(running.inode)
         ]
