@@ -5,9 +5,9 @@ from __future__ import annotations
 import trio
 
 from drivefs.config import DrivePaths, DriveSettings
-from drivefs.errors import RemoteError, Unauthorized
+from drivefs.errors import NoSuchEntry, RemoteError, StaleContent, Unauthorized
 from drivefs.fs.filesystem import FileSystem
-from drivefs.model import ROOT, ContentId, Inode, Observation
+from drivefs.model import ROOT, ContentId, Inode, Observation, Ref
 from drivefs.mount.kernel import Kernel
 from drivefs.plan import Adopt, Confirm, plan_known
 from drivefs.remote.base import Remote
@@ -59,7 +59,7 @@ class Drive:
             remote,
             self.blocks,
             Limits(settings.limit_down),
-            locate=self.tree.ref,
+            locate=self._locate,
             on_changed=self._content_changed,
             on_settled=self._content_settled,
             is_offline=lambda: self.link.offline,
@@ -149,6 +149,13 @@ class Drive:
             await self.link.wait_changed()
             if self.link.offline:
                 self.downloads.went_offline()
+
+    def _locate(self, inode: Inode) -> Ref:
+        """Where an open file is on the remote. A version whose name has gone, or moved on, is nowhere any more."""
+        try:
+            return self.tree.ref(inode)
+        except NoSuchEntry as error:
+            raise StaleContent("this version is not on the server any more") from error
 
     def _content_changed(self, inode: Inode, observation: Observation | None) -> None:
         self.engine.suspect(inode)

@@ -81,6 +81,7 @@ class Engine:
         self._connected = False
         self._failures = 0
         self._noticed: list[Observed] = []
+        self._doubted = False
         self._looks = 0
         self._next_look = NEVER
         self._due = trio.current_time() + self._until_due()
@@ -129,6 +130,12 @@ class Engine:
         """Until the next sync has ended, well or not."""
         await self._synced.wait()
 
+    def doubt(self) -> None:
+        """A transfer could not reach the server: find out soon whether anybody can."""
+        if not self._link.offline:
+            self._doubted = True
+            self._wake.set()
+
     def block(self, error: RemoteError) -> None:
         """The server was tried before this task ran, and will not have us: do not try it again unasked."""
         self.blocked = error
@@ -158,6 +165,8 @@ class Engine:
             now = trio.current_time()
             if self._requested > self._served or now >= self._due:
                 await self._sync()
+            elif self._doubted:
+                await self._probe()
             elif self._noticed and not self._link.offline:
                 await self._settle_noticed()
             elif now >= self._next_look:
@@ -239,6 +248,14 @@ class Engine:
         outcome.renamed, outcome.removed, outcome.held = result.renamed, result.removed, len(result.held)
         if result.held:
             log.info("held %d deletes: %s", len(result.held), "too many at once" if not hold else "the root is empty")
+
+    async def _probe(self) -> None:
+        """Offline is known at once instead of at the next sync; from then on syncs are tried with backoff."""
+        self._doubted = False
+        try:
+            await self.connect()
+        except RemoteError as error:
+            self._ended_badly(error)
 
     async def _settle_noticed(self) -> None:
         found = _Found()
