@@ -71,6 +71,7 @@ def _spawn(launch: Launch, given: Given, sender: int, debug: bool) -> subprocess
         # -P: what lies in the current folder must not be imported.
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "drivefs", *arguments, "--", launch.settings.mountpoint],
+            cwd="/",  # the folder where it was typed must stay free to be unmounted
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
