@@ -179,10 +179,12 @@ class BlockStore:
         self._work = trio.Event()
         self._busy = True
         while self._to_adopt or self._to_remove or self._evict_wanted:
-            await self._remove()
-            await self._adopt()
-            await self._evict()
+            with trio.CancelScope(shield=True):  # a batch is either done and in the index, or not begun
+                await self._remove()
+                await self._adopt()
+                await self._evict()
             self._progressed()
+            await trio.lowlevel.checkpoint()
         await self._touch()
         self._busy = False
         self._progressed()
