@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from drivefs import mountpoint as mounts
+from drivefs.cli.text import typed
 from drivefs.config import DrivePaths, DriveSettings
 from drivefs.control import lock
 from drivefs.direction import Direction
@@ -75,7 +76,7 @@ def clear_own_dead_mount(mountpoint: str) -> bool:
     if not is_ours(mount):
         raise UsageError(f"{mountpoint}: something else is mounted there ({mount.kind}); use another folder")
     if not mounts.is_dead(mountpoint):
-        raise UsageError(f"{mountpoint}: another drivefs is mounted there; type: drivefs unmount {mountpoint}")
+        raise UsageError(f"{mountpoint}: another drivefs is mounted there; {typed('drivefs', 'unmount', mountpoint)}")
     unmount_now(mountpoint, lazily=True)
     return True
 
@@ -95,7 +96,7 @@ def check_folder(mountpoint: str) -> None:
     try:
         names = os.listdir(mountpoint)
     except FileNotFoundError:
-        raise UsageError(f"{mountpoint}: no such folder; type: mkdir -p {mountpoint}") from None
+        raise UsageError(f"{mountpoint}: no such folder; {typed('mkdir', '-p', mountpoint)}") from None
     except NotADirectoryError:
         raise UsageError(f"{mountpoint}: is not a folder; give an empty folder to mount at") from None
     except OSError as problem:

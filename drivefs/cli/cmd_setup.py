@@ -9,6 +9,7 @@ import click
 
 from drivefs import mountpoint as mounts
 from drivefs.cli.options import PASSWORD_HELP, drive_options, given_options
+from drivefs.cli.text import typed
 from drivefs.errors import UsageError
 
 
@@ -20,7 +21,8 @@ def command(mountpoint: str, no_input: bool, **options: Any) -> int:
     """Configure the drive at MOUNTPOINT, or change the settings of one that is not mounted."""
     point = mounts.normalise(mountpoint)
     if not no_input:
-        raise UsageError(f"asking is not available yet; type: drivefs setup {point} --no-input --remote URL [options]")
+        what = typed("drivefs", "setup", point, "--no-input", "--remote", "URL")
+        raise UsageError(f"asking is not available yet; {what} (and more options: drivefs setup --help)")
     from drivefs.cli.checks import check_free, check_supported
     from drivefs.cli.launch import find_launch
     from drivefs.configfile import save_drive
@@ -38,5 +40,5 @@ def command(mountpoint: str, no_input: bool, **options: Any) -> int:
     click.echo(f"Saved in {paths.config_file}")
     if password:
         click.echo(f"Password of {settings.user} stored {store_password(settings, password, paths.config_file)}")
-    click.echo(f"Mount it with: drivefs mount {point}")
+    click.echo(f"To mount it, {typed('drivefs', 'mount', point)}")
     return 0

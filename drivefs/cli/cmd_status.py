@@ -93,7 +93,7 @@ def exit_code(statuses: Sequence[DriveStatus]) -> int:
 
 def _needs_attention(status: DriveStatus) -> bool:
     states = (DriveState.ATTENTION, DriveState.NEEDS_RESET)
-    return status.state in states or status.counts.conflict > 0 or status.counts.error > 0
+    return status.state in states or status.counts.conflict > 0 or bool(status.errors)
 
 
 def _show_entry(drive: DriveSettings, below: str, as_json: bool) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from drivefs import mountpoint as mounts
 from drivefs.cli.checks import is_ours
+from drivefs.cli.text import typed
 from drivefs.config import DriveSettings, config_file, drive_paths
 from drivefs.configfile import find_drive, load_drives
 from drivefs.control import lock
@@ -41,7 +42,7 @@ def socket_of(drive: DriveSettings) -> Path:
     """Where the drive's daemon listens. Raises: DriveError when it is not mounted."""
     holder = lock.holder(drive_paths(drive.name))
     if holder is None:
-        raise DriveError(f"{drive.mountpoint}: is not mounted; type: drivefs mount {drive.mountpoint}")
+        raise DriveError(f"{drive.mountpoint}: is not mounted; {typed('drivefs', 'mount', drive.mountpoint)}")
     return Path(holder.socket)
 
 
@@ -65,7 +66,7 @@ def _without_daemon(drive: DriveSettings) -> DriveStatus:
     mount = mounts.mounted_at(drive.mountpoint)
     if mount is None or not is_ours(mount):
         return unmounted(drive)
-    return _attention(drive, f"its process died; type: drivefs mount {drive.mountpoint}, or unmount")
+    return _attention(drive, f"its process died; {typed('drivefs', 'mount', drive.mountpoint)} (or unmount)")
 
 
 def _attention(drive: DriveSettings, message: str, pid: int | None = None) -> DriveStatus:

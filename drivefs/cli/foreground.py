@@ -15,6 +15,7 @@ import threading
 from drivefs.cli.background import Report, send_report
 from drivefs.cli.checks import check_can_mount
 from drivefs.cli.launch import Launch, remember
+from drivefs.cli.text import typed
 from drivefs.config import DrivePaths, DriveSettings
 from drivefs.control import lock
 from drivefs.credentials import VARIABLE, resolve_password
@@ -101,7 +102,7 @@ def find_credentials(settings: DriveSettings, paths: DrivePaths) -> Credentials 
     if password is None:
         raise Unauthorized(
             f"{settings.mountpoint}: no password for user {settings.user}; "
-            f"set {VARIABLE} and type: drivefs setup {settings.mountpoint} --no-input"
+            f"set {VARIABLE} and {typed('drivefs', 'setup', settings.mountpoint, '--no-input')}"
         )
     return Credentials(settings.user, password)
 

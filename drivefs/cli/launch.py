@@ -14,6 +14,7 @@ import msgspec
 
 from drivefs import mountpoint as mounts
 from drivefs.cli.options import Given, choose_settings
+from drivefs.cli.text import typed
 from drivefs.config import DrivePaths, DriveSettings, config_file, drive_paths
 from drivefs.configfile import load_drives, save_drive, write_private
 from drivefs.control.messages import decode, encode
@@ -77,5 +78,6 @@ def _check_identity(settings: DriveSettings, paths: DrivePaths) -> None:
     if before != _identity(settings):
         raise UsageError(
             f"{settings.mountpoint}: drive {settings.name} was {before.remote} {before.direction} before; "
-            f"undo the change in {paths.config_file}, or start over: rm -r {paths.cache} {paths.state}"
+            f"undo the change in {paths.config_file}, or to start over "
+            f"{typed('rm', '-r', str(paths.cache), str(paths.state))}"
         )

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
+from drivefs.cli.text import typed
 from drivefs.config import DriveSettings, check_value
 from drivefs.configfile import find_drive, free_name
 from drivefs.direction import Direction
@@ -94,7 +95,7 @@ def choose_settings(
         if "remote" not in checked:
             raise UsageError(
                 f"{mountpoint}: no drive is configured there; "
-                f"type: drivefs mount {mountpoint} --remote https://HOST/PATH/ --user NAME"
+                f"{typed('drivefs', 'mount', mountpoint, '--remote', 'https://HOST/PATH/', '--user', 'NAME')}"
             )
         drive = DriveSettings(
             name=free_name(drives, mountpoint, is_free), mountpoint=mountpoint, remote=checked["remote"]

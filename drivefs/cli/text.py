@@ -6,6 +6,7 @@ printed goes through `printable`.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from datetime import UTC, datetime
 
@@ -14,6 +15,11 @@ def printable(name: str) -> str:
     """A name or message that a terminal shows and does not obey."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
+def typed(*words: str) -> str:
+    """What to type, quoted where a shell needs it."""
+    return "type: " + shlex.join(words)
 
 
 def size_text(size: float) -> str:

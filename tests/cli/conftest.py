@@ -1,7 +1,7 @@
 """The command as a process of its own, in a home of its own; daemons are real processes without a mount.
 
-`sitecustomize.py` puts `tests.cli.stand_in` in the place of `drivefs.mount.daemon`, in every process that is
-started with the home's environment. What the stand-in does is told by the variable STAND_IN.
+Unless a home is `real`, its `sitecustomize.py` puts `tests.cli.stand_in` in the place of `drivefs.mount.daemon`, in
+every process that is started with its environment. What the stand-in does is told by the variable STAND_IN.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ sys.meta_path.insert(0, Finder())
 
 
 class Home:
-    """XDG folders and an empty folder `mountpoint`; `run` is the command line."""
+    """XDG folders and an empty folder `mountpoint`; `run` is the command line. `real`: with the true daemon."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, real: bool = False) -> None:
         self.root = Path(os.path.realpath(root))
         self.mountpoint = self.root / "Drive"
         self.mountpoint.mkdir()
         site = self.root / "site"
         site.mkdir()
         stand_in = str(Path(__file__).parent / "stand_in.py")
-        (site / "sitecustomize.py").write_text(SITECUSTOMIZE.format(stand_in=stand_in))
+        (site / "sitecustomize.py").write_text("" if real else SITECUSTOMIZE.format(stand_in=stand_in))
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "DRIVEFS_P"))}
         self.environ = {
             **kept,

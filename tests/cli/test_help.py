@@ -47,17 +47,8 @@ def test_completion_works(home: Home) -> None:
     assert "plain,unmount" in ran.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "allowed"),
-    [
-        (["--help"], set[str]()),
-        (["mount", "--help"], set[str]()),
-        (["list"], set[str]()),
-        (["status"], set[str]()),
-        (["mount", "MOUNTPOINT", "--foreground=no"], set[str]()),
-    ],
-)
-def test_nothing_heavy_is_loaded_for_it(home: Home, arguments: list[str], allowed: set[str]) -> None:
+@pytest.mark.parametrize("arguments", [["--help"], ["mount", "--help"], ["list"], ["status"], ["unmount", "/nowhere"]])
+def test_nothing_heavy_is_loaded_for_it(home: Home, arguments: list[str]) -> None:
     home.configure(DRIVE)
     script = (
         "import sys\nfrom drivefs.cli.main import run\nrun(sys.argv[1:])\n"
@@ -66,5 +57,4 @@ def test_nothing_heavy_is_loaded_for_it(home: Home, arguments: list[str], allowe
     ran = subprocess.run(
         [sys.executable, "-c", script, *arguments], env=home.environ, capture_output=True, text=True, check=True
     )
-    loaded = next(line for line in ran.stdout.splitlines() if line.startswith("LOADED"))
-    assert set(loaded.split()[1:]) <= allowed
+    assert ran.stdout.splitlines()[-1] == "LOADED"

@@ -1,0 +1,91 @@
+"""The commands that meet the kernel: with the true daemon, the embedded share, and a real mount."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from drivefs import mountpoint as mounts
+from tests.cli.conftest import Home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """A drive on the embedded share, mounted at a folder whose name needs care everywhere."""
+    home = Home(tmp_path, real=True)
+    home.mountpoint = home.mountpoint.rename(home.root / "My, Drive \\ é")
+    started = home.run("mount", home.mountpoint, "--remote", "demo:")
+    assert (started.returncode, started.stderr) == (0, "")
+    yield home
+    if mounts.mounted_at(str(home.mountpoint)):
+        ended = home.run("unmount", home.mountpoint)
+        assert ended.returncode == 0, ended.stderr
+
+
+def pid(home: Home) -> int:
+    holder = home.holder(next(path.name for path in home.paths("x").state.parent.iterdir()))
+    assert holder is not None
+    return holder.pid
+
+
+def kill(home: Home) -> None:
+    """End the daemon as a crash would, and wait until the kernel has noticed."""
+    process = os.pidfd_open(pid(home))
+    try:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+        assert select.select([process], [], [], 10)[0]
+    finally:
+        os.close(process)
+
+
+def test_mount_returns_when_files_are_there_and_unmount_when_they_are_gone(home: Home) -> None:
+    assert os.listdir(home.mountpoint)
+    daemon = os.pidfd_open(pid(home))
+    ran = home.run("unmount", home.mountpoint)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert select.select([daemon], [], [], 0)[0], "the process must have ended, not only the mount"
+    os.close(daemon)
+    assert mounts.mounted_at(str(home.mountpoint)) is None
+    assert os.listdir(home.mountpoint) == []
+
+
+def test_a_busy_mount_stays_and_says_what_to_do(home: Home) -> None:
+    with open(next(path for path in home.mountpoint.iterdir() if path.is_file()), "rb"):
+        ran = home.run("unmount", home.mountpoint)
+    assert ran.returncode == 1
+    assert "is still mounted" in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+    assert os.listdir(home.mountpoint)
+
+
+def test_after_a_crash_the_mount_is_broken_and_not_empty_until_it_is_mounted_again(home: Home) -> None:
+    kill(home)
+    with pytest.raises(OSError, match="not connected") as caught:
+        os.listdir(home.mountpoint)
+    assert caught.value.errno == errno.ENOTCONN
+    ran = home.run("status")
+    assert ran.returncode == 3
+    assert "attention – its process died" in ran.stdout
+    assert home.run("mount", home.mountpoint).returncode == 0
+    assert os.listdir(home.mountpoint)
+
+
+def test_the_mount_of_a_dead_process_is_cleared_by_unmount(home: Home) -> None:
+    kill(home)
+    ran = home.run("unmount", home.mountpoint)
+    assert (ran.returncode, ran.stdout) == (0, f"{home.mountpoint}: the mount of a dead process was cleared\n")
+    assert os.listdir(home.mountpoint) == []
+
+
+def test_the_state_of_one_file_is_told(home: Home) -> None:
+    file = next(path for path in home.mountpoint.iterdir() if path.is_file())
+    file.read_bytes()
+    ran = home.run("status", file)
+    assert ran.returncode == 0
+    assert "state:   hydrated" in ran.stdout
