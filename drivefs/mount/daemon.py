@@ -25,8 +25,8 @@ from drivefs.mount.drive import Drive
 from drivefs.mount.fuse import Operations
 from drivefs.mount.status import Control
 from drivefs.remote.base import Remote
-from drivefs.remote.share import DemoShare
 from drivefs.remote.open import open_remote
+from drivefs.remote.share import DemoShare
 from drivefs.remote.webdav.auth import Credentials
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 import pyfuse3
 
 from drivefs.errors import DriveError, NoSuchEntry
-from drivefs.fs.filesystem import BLOCK, FileSystem
+from drivefs.fs.filesystem import BLOCK, FileSystem, blocks_of
 from drivefs.fs.handles import Handle
 from drivefs.model import Entry, Inode, Kind, decode_name, encode_name
 
@@ -156,8 +156,7 @@ class Operations(pyfuse3.Operations):
         attributes.st_uid = self._uid
         attributes.st_gid = self._gid
         attributes.st_size = entry.size
-        # At least one block for a file that is not empty: tar -S takes none for "all hole" and would store zeros.
-        attributes.st_blocks = max(-(-entry.cached // 512), 1) if entry.size else 0
+        attributes.st_blocks = blocks_of(entry)
         attributes.st_blksize = BLOCK
         attributes.st_mtime_ns = attributes.st_atime_ns = entry.mtime_ns
         attributes.st_ctime_ns = entry.ctime_ns
