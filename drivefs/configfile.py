@@ -13,11 +13,14 @@ import os
 import re
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+
+import msgspec
 
 from drivefs.config import DriveSettings, settings_from_table, table_from_settings
 from drivefs.errors import UsageError
+from drivefs.mountpoint import normalise
 
 
 def _read(file: Path) -> str:
@@ -41,9 +44,15 @@ def load_drives(file: Path) -> dict[str, DriveSettings]:
     tables = document.get("drive", {})
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise UsageError(f"{file}: drive must hold tables named [drive.NAME]")
-    drives = {name: settings_from_table(name, table, str(file)) for name, table in tables.items()}
+    drives = {name: _drive(name, table, file) for name, table in tables.items()}
     _refuse_shared_mountpoints(drives, file)
     return drives
+
+
+def _drive(name: str, table: Mapping[str, object], file: Path) -> DriveSettings:
+    """With the mountpoint in the form in which mountpoints are compared."""
+    settings = settings_from_table(name, table, str(file))
+    return msgspec.structs.replace(settings, mountpoint=normalise(settings.mountpoint))
 
 
 def _refuse_shared_mountpoints(drives: dict[str, DriveSettings], file: Path) -> None:

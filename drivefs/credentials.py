@@ -56,7 +56,7 @@ def resolve_password(settings: DriveSettings, config_file: Path, environ: Mappin
 
     Raises: Unauthorized when the password command fails; UsageError when the password file is not safe.
     """
-    if VARIABLE in environ:
+    if environ.get(VARIABLE):
         return environ[VARIABLE]
     if settings.password_command:
         return _from_command(settings.password_command)
@@ -106,8 +106,9 @@ def _keyring(verb: str, settings: DriveSettings, environ: Mapping[str, str], sec
     """What the keyring's process said, None when there is no keyring, no entry, or no answer in time."""
     account = f"{settings.name} {settings.user or ''}@{settings.remote}"
     try:
+        # -P: what lies in the current folder must not be imported.
         run = subprocess.run(
-            [sys.executable, "-c", _KEYRING_HELPER, verb, _SERVICE, account],
+            [sys.executable, "-P", "-c", _KEYRING_HELPER, verb, _SERVICE, account],
             input=secret.encode(),
             capture_output=True,
             env=dict(environ),

@@ -110,6 +110,13 @@ def test_a_file_that_is_no_text_is_refused(file: Path) -> None:
         load_drives(file)
 
 
+def test_a_mountpoint_is_known_however_it_was_written(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    write(file, f"[drive.d]\nmountpoint = '{tmp_path}/link//m/'\nremote = 'demo:'\n")
+    assert load_drives(file)["d"].mountpoint == f"{os.path.realpath(tmp_path)}/real/m"
+
+
 def test_drives_are_found_by_mountpoint() -> None:
     assert find_drive({"drive": DRIVE}, "/home/u/Drive") is DRIVE
     assert find_drive({"drive": DRIVE}, "/home/u") is None

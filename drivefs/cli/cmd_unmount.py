@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +37,7 @@ def command(mountpoint: str, limit: str | None, no_wait: bool) -> int:
     if holder is None:
         return _unmount_without_daemon(point, configured=drive is not None)
     with _process(holder.pid) as process:
-        _order(Path(holder.socket))
+        _order(Path(holder.socket), process)
         if no_wait:
             return 0
         _wait(point, process, Path(holder.socket), seconds)
@@ -44,12 +45,18 @@ def command(mountpoint: str, limit: str | None, no_wait: bool) -> int:
     return 0
 
 
-def _order(socket: Path) -> None:
+def _order(socket: Path, process: int | None) -> None:
+    """Raises: the daemon's reason why the mount cannot go now."""
     from drivefs.control.client import BrokenOff, ControlClient, NoDaemon
 
-    # A daemon that ends quickly may do so before its answer is out; whether it did is seen afterwards.
-    with contextlib.suppress(NoDaemon, BrokenOff), ControlClient(socket) as client:
-        client.unmount()
+    try:
+        # A daemon that ends quickly may do so before its answer is out; whether it did is seen afterwards.
+        with contextlib.suppress(BrokenOff), ControlClient(socket) as client:
+            client.unmount()
+    except NoDaemon:  # it is still starting, or ends already
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(process, signal.SIGTERM)
 
 
 @contextlib.contextmanager

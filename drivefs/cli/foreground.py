@@ -14,6 +14,7 @@ import threading
 
 from drivefs.cli.background import Report, send_report
 from drivefs.cli.checks import check_can_mount
+from drivefs.cli.failure import describe
 from drivefs.cli.launch import Launch, remember
 from drivefs.cli.text import typed
 from drivefs.config import DrivePaths, DriveSettings
@@ -40,12 +41,10 @@ def serve(launch: Launch, ready_fd: int | None, debug: bool) -> int:
     reporter = _Reporter(ready_fd)
     try:
         return _serve(launch, reporter, debug)
-    except DriveError as problem:
-        logging.getLogger("drivefs").error("%s", problem)
-        return reporter.failed(str(problem), problem.exit_code)
     except Exception as problem:
-        logging.getLogger("drivefs").exception("the daemon failed")
-        return reporter.failed(f"unexpected error: {type(problem).__name__}: {problem}; see {launch.paths.log}", 1)
+        foreseen = isinstance(problem, DriveError)
+        logging.getLogger("drivefs").error("%s", problem, exc_info=debug or not foreseen)
+        return reporter.failed(*describe(problem, f"see {launch.paths.log}"))
 
 
 class _Reporter:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from typing import NoReturn
 
 import click
 
 from drivefs import __version__
+from drivefs.cli.failure import describe
 from drivefs.cli.text import printable
-from drivefs.errors import DriveError
 
 COMMANDS = ("setup", "mount", "unmount", "status", "list", "sync", "serve")
 
@@ -71,14 +72,10 @@ def run(arguments: list[str]) -> int:
         return _fail(_usage_text(problem), problem.exit_code)
     except click.Abort:
         return _fail("interrupted", 1)
-    except DriveError as problem:
-        if debug:
-            raise
-        return _fail(str(problem), problem.exit_code)
     except Exception as problem:
         if debug:
-            raise
-        return _fail(f"unexpected error: {type(problem).__name__}: {problem}; `drivefs --debug …` shows where", 1)
+            traceback.print_exception(problem)
+        return _fail(*describe(problem, "`drivefs --debug …` shows where"))
 
 
 def _usage_text(problem: click.ClickException) -> str:

@@ -218,7 +218,8 @@ class _SyncStream(Response):
     async def _report(self, send: Send) -> None:
         while True:
             await trio.sleep(_PROGRESS_SECONDS)
-            await _send_line(send, progress_of(await self._control.status()), more=True)
+            with contextlib.suppress(DriveError):  # no progress to tell is no reason to stop the sync
+                await _send_line(send, progress_of(await self._control.status()), more=True)
 
 
 async def _send_line(send: Send, event: Event, *, more: bool) -> None:

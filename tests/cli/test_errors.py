@@ -114,8 +114,9 @@ def test_a_mount_that_fails_to_start_says_why(home: Home, stand_in: str, code: i
 
 def test_debug_shows_the_traceback(home: Home) -> None:
     ran = home.run("--debug", "mount", home.mountpoint)
-    assert "Traceback" in ran.stderr
-    assert ran.returncode == 1
+    assert ran.stderr.startswith("Traceback")
+    assert "drivefs: " in ran.stderr.splitlines()[-1]
+    assert ran.returncode == 2
 
 
 def test_a_second_mount_is_refused_and_told_the_pid(mounted: Home) -> None:
@@ -141,6 +142,13 @@ def test_without_fuse_it_says_what_to_install(home: Home, missing: str, line: st
     ran = home.run("mount", home.mountpoint, "--remote", "demo:", PATH=path)
     assert ran.returncode == 1
     assert ran.stderr.startswith(f"drivefs: {line}")
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_named(home: Home) -> None:
+    ran = home.run("mount", home.mountpoint, "--remote", "demo:", XDG_STATE_HOME="/proc/none")
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("drivefs: /proc/none")
     assert len(ran.stderr.splitlines()) == 1
 
 
