@@ -45,6 +45,7 @@ async def _serve(settings: DriveSettings, paths: DrivePaths, ready: Ready, what:
         held = (PlannedAction("delete", "a\udcff\x1b[31m", 1, "gone there"),)
         control.result = SyncResult(False, 3, "1 delete is held", held, {"delete": 1})
     control.may_finish.set()
+    await trio.sleep(float(os.environ.get("STAND_IN_LATE", "0")))
     async with trio.open_nursery() as nursery:
         await nursery.start(serve, control, paths.socket)
         ready(state, message)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -22,6 +23,13 @@ def seen(home: Home, name: str = "drive") -> dict[str, object]:
 
 def statuses(text: str) -> tuple[DriveStatus, ...]:
     return decode(text, StatusReport).drives
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_mount_saves_a_new_drive_and_needs_nothing_more_the_next_time(home: Home) -> None:
@@ -85,13 +93,34 @@ def test_foreground_serves_until_it_is_unmounted(home: Home) -> None:
         assert process.wait(10) == 0
 
 
+def test_unmount_ends_a_drive_that_still_starts(home: Home) -> None:
+    home.configure(DRIVE)
+    command = [sys.executable, "-m", "drivefs", "mount", str(home.mountpoint)]
+    environ = {**home.environ, "STAND_IN_LATE": "60"}
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as mount:
+        wait_for(home.holder)
+        assert home.run("unmount", home.mountpoint).returncode == 0
+        assert mount.stderr is not None
+        assert "was killed by SIGTERM before the mount answered" in mount.stderr.read()
+    assert mount.returncode == 1
+
+
+def test_ctrl_c_ends_a_drive_that_still_starts(home: Home) -> None:
+    home.configure(DRIVE)
+    command = [sys.executable, "-m", "drivefs", "mount", str(home.mountpoint)]
+    environ = {**home.environ, "STAND_IN_LATE": "60"}
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as mount:
+        wait_for(home.holder)
+        mount.send_signal(signal.SIGINT)
+        assert mount.stderr is not None
+        assert mount.stderr.read().strip() == "drivefs: interrupted"
+    wait_for(lambda: not home.holder())
+
+
 def test_unmount_can_be_ordered_only(mounted: Home) -> None:
     ran = mounted.run("unmount", mounted.mountpoint, "--no-wait")
     assert (ran.returncode, ran.stdout) == (0, "")
-    deadline = time.monotonic() + 10
-    while mounted.holder():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for(lambda: not mounted.holder())
 
 
 def test_unmount_gives_up_waiting_when_told_so_and_goes_on(home: Home) -> None:
