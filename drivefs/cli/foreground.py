@@ -20,7 +20,7 @@ from drivefs.cli.text import typed
 from drivefs.config import DrivePaths, DriveSettings
 from drivefs.control import lock
 from drivefs.credentials import VARIABLE, resolve_password
-from drivefs.errors import DriveError, Unauthorized
+from drivefs.errors import DriveError, RemoteError, Unauthorized
 from drivefs.remote.webdav.auth import Credentials
 
 _LOG_BYTES = 5 * 2**20
@@ -80,7 +80,16 @@ def _serve(launch: Launch, reporter: _Reporter | None, debug: bool) -> int:
 
         from drivefs.mount.daemon import run
 
-        return run(settings, paths, credentials, ready=ready)
+        try:
+            return run(settings, paths, credentials, ready=ready)
+        except RemoteError as problem:
+            problem.args = (_with_address(str(problem), settings),)
+            raise
+
+
+def _with_address(text: str, settings: DriveSettings) -> str:
+    """A remote knows requests; a person knows the address that was typed."""
+    return text if settings.remote in text else f"{settings.remote}: {text}"
 
 
 def _remember(launch: Launch) -> None:

@@ -94,7 +94,7 @@ def test_an_error_is_one_line_and_its_exit_code(
 @pytest.mark.parametrize(
     ("stand_in", "code", "line"),
     [
-        ("Unauthorized:wrong password for u", 5, "wrong password for u"),
+        ("Unauthorized:wrong password for u", 5, "drivefs: https://host/: wrong password for u"),
         ("Unreachable:no such host: host", 4, "no such host: host"),
         ("NotAShare:not a WebDAV share", 2, "not a WebDAV share"),
         ("TlsError:unknown certificate", 4, "unknown certificate"),

@@ -6,13 +6,31 @@ import errno
 import os
 import select
 import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from drivefs import mountpoint as mounts
 from tests.cli.conftest import Home
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Iterator[str]:
+    """The address of a share of `drivefs serve`; user ann, password right."""
+    folder = tmp_path / "share"
+    folder.mkdir()
+    (folder / "file").write_text("content")
+    command = [sys.executable, "-m", "drivefs", "serve", str(folder), "--port", "0", "--user", "ann"]
+    environ = {**os.environ, "DRIVEFS_PASSWORD": "right"}
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().split()[-1]
+        process.send_signal(signal.SIGINT)
 
 
 @pytest.fixture
@@ -89,3 +107,44 @@ def test_the_state_of_one_file_is_told(home: Home) -> None:
     ran = home.run("status", file)
     assert ran.returncode == 0
     assert "state:   hydrated" in ran.stdout
+
+
+def test_a_share_is_mounted_with_a_password_that_is_stored_for_the_next_time(share: str, tmp_path: Path) -> None:
+    home = Home(tmp_path, real=True)
+    first = home.run("mount", home.mountpoint, "--remote", share, "--user", "ann", DRIVEFS_PASSWORD="right")
+    assert (first.returncode, first.stderr) == (0, "")
+    assert (home.mountpoint / "file").read_text() == "content"
+    assert home.run("unmount", home.mountpoint).returncode == 0
+    assert home.run("mount", home.mountpoint).returncode == 0
+    assert (home.mountpoint / "file").read_text() == "content"
+    assert home.run("unmount", home.mountpoint).returncode == 0
+    told = "".join(path.read_text() for path in (home.config, home.paths().log))
+    assert "right" not in told
+
+
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [("SHARE", 5), ("https://no-such-host.invalid/", 4), ("http://127.0.0.1:1/", 4), ("https://SHARE", 4)],
+)
+def test_a_server_that_cannot_be_used_is_told_in_one_line(share: str, tmp_path: Path, address: str, code: int) -> None:
+    address = address.replace("https://SHARE", share.replace("http:", "https:")).replace("SHARE", share)
+    home = Home(tmp_path, real=True)
+    ran = home.run("mount", home.mountpoint, "--remote", address, "--user", "ann", DRIVEFS_PASSWORD="wrong")
+    assert ran.returncode == code, ran.stderr
+    (only,) = ran.stderr.splitlines()
+    assert only.startswith(f"drivefs: {address}")
+    assert "wrong" not in only
+    assert mounts.mounted_at(str(home.mountpoint)) is None
+    assert not home.config.exists()
+
+
+def test_an_address_that_is_no_share_is_a_wrong_configuration(tmp_path: Path) -> None:
+    home = Home(tmp_path, real=True)
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        ran = home.run("mount", home.mountpoint, "--remote", address)
+        server.shutdown()
+    assert ran.returncode == 2, ran.stderr
+    assert ran.stderr.startswith(f"drivefs: {address} is not a WebDAV share")
+    assert len(ran.stderr.splitlines()) == 1
