@@ -125,10 +125,10 @@ class FileSystem:
             with trio.move_on_after(FRESH_WAIT_SECONDS):
                 await refreshed.wait()
         self._references.opened(inode)
-        return self._handles.add(DirectoryHandle(inode, lambda after, limit: self._tree.children(inode, after, limit)))
+        return self._handles.add(DirectoryHandle(inode, self._tree))
 
-    def readdir(self, handle: Handle, offset: int) -> Entry | None:
-        """The entry at `offset` of an open directory, None at the end; its own offset to go on from is one more."""
+    def readdir(self, handle: Handle, offset: int) -> tuple[Entry, int] | None:
+        """The next entry of an open directory from `offset` on, and the offset to go on from; None at the end."""
         return self._handles.directory(handle).entry(offset)
 
     def given(self, entry: Entry) -> None:
@@ -178,6 +178,14 @@ class FileSystem:
     def read_only(self) -> ReadOnly:
         """What every request that would change something is answered with, for now."""
         return ReadOnly("this drive cannot be written to yet")
+
+
+def blocks_of(entry: Entry) -> int:
+    """What `stat` shows as st_blocks: units of 512 bytes that are here, so that `du` tells the use of the cache.
+
+    At least one for a file that is not empty: `tar -S` takes none for "all hole" and would store zeros.
+    """
+    return max(-(-entry.cached // 512), 1) if entry.size else 0
 
 
 def _command(pid: int) -> str:

@@ -112,8 +112,8 @@ class Operations(pyfuse3.Operations):
     @answering
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         handle, offset = Handle(fh), start_id
-        while (entry := self._fs.readdir(handle, offset)) is not None:
-            offset += 1
+        while (found := self._fs.readdir(handle, offset)) is not None:
+            entry, offset = found
             if not pyfuse3.readdir_reply(token, encode_name(entry.name), self._attributes(entry), offset):
                 return
             self._fs.given(entry)

@@ -50,6 +50,8 @@ class Tree:
         self.references = references
         self._emit = emit
         self._pending: list[Changed] = []
+        self.changes = 0
+        """Counts on with every change of an entry that may have been read before."""
 
     # --- reading
 
@@ -181,11 +183,13 @@ class Tree:
 
     def changed(self, inode: Inode, *, content: bool = False) -> None:
         """Note that the attributes (and the bytes) of an inode changed, if the kernel can know them."""
+        self.changes += 1
         if self.references.known_to_kernel(inode):
             self._pending.append(Changed(inode, content=content))
 
     def name_changed(self, parent: Inode, name: str) -> None:
         """Note that a name appeared, went, or leads elsewhere, if the kernel can know it."""
+        self.changes += 1
         if self.references.known_to_kernel(parent):
             self._pending.append(Changed(parent, name))
 
