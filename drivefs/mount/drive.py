@@ -48,7 +48,7 @@ class Drive:
         self._takeover = Takeover(self.tree)
         self.trash = Trash(self._db, paths.state / "trash")
         mirror = settings.content == "mirror"
-        self._index = BlockIndex(self._db)
+        self._index = BlockIndex(self._db, self._cached_changed)
         self.blocks = BlockStore(
             paths.cache / "content",
             self._index,
@@ -156,6 +156,11 @@ class Drive:
             return self.tree.ref(inode)
         except NoSuchEntry as error:
             raise StaleContent("this version is not on the server any more") from error
+
+    def _cached_changed(self, inode: Inode) -> None:
+        """What `du` shows: the kernel may have been given the attributes before the block was stored."""
+        with self.tree.transaction():
+            self.tree.changed(inode)
 
     def _content_changed(self, inode: Inode, observation: Observation | None) -> None:
         self.engine.suspect(inode)

@@ -7,7 +7,7 @@ be opened is simply not there (a user may empty the cache folder at any time), a
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NewType
 
 import msgspec
@@ -31,10 +31,11 @@ class BlockInfo(msgspec.Struct, frozen=True, gc=False):
 
 
 class BlockIndex:
-    """The table `block`, and `entry.cached`, which is always the sum over it."""
+    """The table `block`, and `entry.cached`, which is always the sum over it. `changed` is told whose sum changed."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, changed: Callable[[Inode], None] = lambda inode: None) -> None:
         self._db = db
+        self._changed = changed
 
     def blocks(self, content: ContentId) -> dict[BlockNumber, BlockInfo]:
         rows = self._db.execute("SELECT idx, bytes, extents FROM block WHERE content = ?", (content,))
@@ -47,12 +48,18 @@ class BlockIndex:
             before = self._take(content, number)
             self._db.execute("INSERT INTO block VALUES (?, ?, ?, ?, ?)", (content, number, inode, size, blob))
             self._add(inode, content, size - before)
+        if size != before:
+            self._changed(inode)
 
     def removed(self, blocks: Iterable[tuple[Inode, ContentId, BlockNumber]]) -> None:
         """These blocks are not on disk any more; unknown ones are ignored."""
+        inodes = set()
         with self._db.transaction():
             for inode, content, number in blocks:
                 self._add(inode, content, -self._take(content, number))
+                inodes.add(inode)
+        for inode in inodes:
+            self._changed(inode)
 
     def stale(self) -> list[tuple[Inode, ContentId]]:
         """Contents with blocks on disk that no entry has any more (replaced, removed)."""
