@@ -121,17 +121,17 @@ def work_folder(name: str) -> Iterator[Path]:
 def running(
     name: str,
     root: Path,
-    command: Sequence[str | Path],
+    command: Sequence[object],
     url: str,
     *,
     env: Mapping[str, str] | None = None,
     ca_cert: Path | None = None,
 ) -> Iterator[Server]:
     """Starts a server, waits until it answers, and stops it at the end, whatever happened in between."""
-    command = ["setpriv", "--pdeathsig", "TERM", "--", *command]
+    arguments = ["setpriv", "--pdeathsig", "TERM", "--", *map(str, command)]
     with open(root / "log", "wb") as log:
         process = subprocess.Popen(
-            command,
+            arguments,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -29,11 +29,11 @@ from drivefs.remote.webdav.learn import learn, shows_strong_etag
 from drivefs.remote.webdav.metadata import Found, Question, ask, server_time
 from drivefs.remote.webdav.paths import parse_base
 from drivefs.remote.webdav.propfind import OWNCLOUD, PLAIN, QUOTA, space_of
-from drivefs.remote.webdav.session import Session, discard, trust
+from drivefs.remote.webdav.session import Body, Session, trust
 from drivefs.remote.webdav.xml import Limits
 
-SUSPICIOUS = (404, 410, 412, 416)
-"""Statuses of a GET that a PROPFIND has to explain."""
+CONTRADICTED = (200, 206, 404, 410, 412, 416)
+"""Statuses of a GET that cannot be true of a file whose version a PROPFIND confirms."""
 
 
 class WebDavRemote:
@@ -128,7 +128,7 @@ class WebDavRemote:
         """What the server tells of itself. PROPFIND decides whether it is a share: some refuse OPTIONS."""
         exchange = self._session.exchange(self._session.metadata, "OPTIONS", self._base.url, headers={})
         async with exchange as response:
-            await discard(response)
+            await exchange.body.drain()
         if exchange.moved_to is not None:
             self._move_to(exchange.moved_to)
         if response.is_success:
@@ -168,36 +168,40 @@ class WebDavRemote:
         """One attempt to start a read: the request, the checks, and the stream, which holds the connection."""
         if wish.version == Version():  # any will do: the present one, but then no other
             wish = msgspec.structs.replace(wish, version=(await self._stat_file(wish.ref)).version)
+        if wish.empty:
+            return await self._open_nothing(wish)
         async with AsyncExitStack() as resources:
             url = self._base.url_of(wish.ref.path, directory=False)
             headers = wish.headers(conditions=self._conditions)
-            exchange = self._session.exchange(
-                self._session.content, "HEAD" if wish.empty else "GET", url, headers=headers
-            )
+            exchange = self._session.exchange(self._session.content, "GET", url, headers=headers)
             response = await resources.enter_async_context(exchange)
-            if not exchange.url.endswith("/") and response.status_code not in SUSPICIOUS:
-                stream = await self._checked(wish, response, resources)
+            if response.status_code in (200, 206) and not exchange.url.endswith("/"):
+                stream = self._checked(wish, response, exchange.body, resources)
                 if stream is not None:
                     return stream
-        return await self._explain_read(wish, response.status_code)
+            elif response.status_code >= 400:
+                await exchange.body.drain()
+        return await self._explain_read(wish, response)
 
-    async def _checked(
-        self, wish: Wish, response: httpx.Response, resources: AsyncExitStack
-    ) -> ContentStream | NothingStream | None:
-        """The stream, or None when the answer is about another version. Takes over `resources` with the stream."""
-        if response.status_code not in (200, 206):
-            await discard(response)
-            raise error_of_status(response.status_code, f"GET {wish.ref}", response.headers)
+    def _checked(
+        self, wish: Wish, response: httpx.Response, body: Body, resources: AsyncExitStack
+    ) -> ContentStream | None:
+        """The stream, or None when the answer shows another version. Takes over `resources` with the stream."""
         piece = piece_of(response, wish)
         shown = observe(response.headers, wish.ref.name, piece.total, server_time(response.headers))
         if not wish.version.same(shown.version):
             return None
         observed = msgspec.structs.replace(shown, version=completed(shown.version, wish.version))
-        if wish.empty:
-            return NothingStream(min(wish.offset, observed.version.size or 0), observed)
         if "range" in response.request.headers:
             self._learned(ranges=response.status_code == 206)
-        return ContentStream(response, piece, observed, resources.pop_all(), self._session.traffic)
+        return ContentStream(body, piece, observed, resources.pop_all(), self._session.traffic)
+
+    async def _open_nothing(self, wish: Wish) -> NothingStream:
+        """A range without bytes would be an error (416), and to a HEAD WsgiDAV sends bodies: PROPFIND tells, too."""
+        observed = await self._stat_file(wish.ref)
+        if not wish.version.same(observed.version):
+            raise VersionMismatch(f"{wish.ref} is not at the expected version any more", observed)
+        return NothingStream(min(wish.offset, observed.version.size or 0), observed)
 
     async def _stat_file(self, ref: Ref) -> Observation:
         observed = await self._stat(ref)
@@ -205,8 +209,15 @@ class WebDavRemote:
             raise BadAnswer(f"{ref} is not a file")
         return observed
 
-    async def _explain_read(self, wish: Wish, status: int) -> ContentStream | NothingStream:
-        """An answer to GET that does not fit the version. Raises NotFound, VersionMismatch or BadAnswer."""
+    async def _explain_read(self, wish: Wish, response: httpx.Response) -> ContentStream | NothingStream:
+        """What an answer means that is not the content: each server has its own for a folder, or a lost file.
+
+        Raises: NotFound, VersionMismatch, or the error that the answer is when the share still has the version.
+        """
+        status = response.status_code
+        error = error_of_status(status, f"GET {wish.ref}", response.headers)
+        if error.account_wide or (error.temporary and status != 500):
+            raise error
         observed = await self._stat(wish.ref)
         if not wish.version.same(observed.version):
             raise VersionMismatch(f"{wish.ref} is not at the expected version any more", observed)
@@ -215,7 +226,9 @@ class WebDavRemote:
         if status == 412 and self._conditions:
             self._conditions = False
             return await self.open_stream(wish)
-        raise BadAnswer(f"GET {wish.ref}: the answer ({status}) does not show the version that the share tells of")
+        if status in CONTRADICTED:
+            raise BadAnswer(f"GET {wish.ref}: the answer ({status}) contradicts what the share tells of it")
+        raise error
 
 
 class Read:

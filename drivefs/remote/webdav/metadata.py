@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import cast
 
 import httpx
 import msgspec
@@ -17,7 +14,7 @@ from drivefs.remote.webdav import propfind
 from drivefs.remote.webdav.coding import Decoder
 from drivefs.remote.webdav.errors import error_of_status
 from drivefs.remote.webdav.paths import Base
-from drivefs.remote.webdav.session import Session, discard
+from drivefs.remote.webdav.session import Body, Session
 from drivefs.remote.webdav.values import NS, parse_date
 from drivefs.remote.webdav.xml import Limits, Response
 
@@ -49,22 +46,20 @@ async def ask(session: Session, base: Base, question: Question, limits: Limits |
     exchange = session.exchange(session.metadata, "PROPFIND", url, headers=headers, content=content)
     async with exchange as response:
         if response.status_code != 207:
-            await discard(response)
+            await exchange.body.drain()
             raise refusal(response, f"PROPFIND {question.ref}")
         reader = propfind.ListingReader(base, question.ref, server_time(response.headers), limits)
-        await read_into(reader, response)
+        await read_into(reader, exchange.body, Decoder(response.headers.get("content-encoding", "")))
     listing = reader.finish()
     assert reader.own is not None
     return Found(listing, reader.own, response.headers, exchange.moved_to)
 
 
-async def read_into(reader: propfind.ListingReader, response: httpx.Response) -> None:
-    decoder = Decoder(response.headers.get("content-encoding", ""))
-    async with aclosing(cast(AsyncGenerator[bytes, None], response.aiter_raw())) as body:
-        async for raw in body:
-            for piece in decoder.feed(raw):
-                reader.feed(piece)
-                await trio.lowlevel.checkpoint()
+async def read_into(reader: propfind.ListingReader, body: Body, decoder: Decoder) -> None:
+    while raw := await body.receive():
+        for piece in decoder.feed(raw):
+            reader.feed(piece)
+            await trio.lowlevel.checkpoint()
     decoder.finish()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -24,7 +25,7 @@ from drivefs import __version__
 from drivefs.errors import BadAnswer, RemoteError, UsageError
 from drivefs.remote.base import RequestHook, Traffic
 from drivefs.remote.webdav import redirects
-from drivefs.remote.webdav.errors import TRANSPORT_ERRORS, error_of_transport, mapped
+from drivefs.remote.webdav.errors import TRANSPORT_ERRORS, mapped
 
 CONNECT_SECONDS: Final = 10.0
 STALL_SECONDS: Final = 30.0
@@ -136,8 +137,42 @@ class Session:
             self._hook(event, method, shown(url))
 
 
+class Body:
+    """The bytes of one answer as they come off the wire, undecoded, with errors of drivefs only."""
+
+    def __init__(self, response: httpx.Response, what: str) -> None:
+        self._response = response
+        self._what = what
+        self._pieces = response.aiter_raw()
+
+    async def receive(self) -> bytes:
+        """The next bytes; `b""` at the end, which HTTP itself has told."""
+        with mapped(self._what):
+            return await anext(self._pieces, b"")
+
+    async def drain(self) -> None:
+        """Read a short body to its end, so that the connection can be used again; a long one is left."""
+        length = self._response.headers.get("content-length", "")
+        if length.isdigit() and int(length) <= DRAIN_BYTES:
+            while await self.receive():
+                pass
+
+    async def aclose(self) -> None:
+        """Let go of the connection: for further use when all was read, else it is closed."""
+        with trio.move_on_after(CLOSE_SECONDS, shield=True):
+            await self._response.aclose()
+            await self._unwind()
+
+    async def _unwind(self) -> None:
+        """httpx and httpcore stack five generators per body, and closing the outer one leaves the inner ones to the
+        garbage collector, of which trio complains with reason. Reading from a closed connection ends them all."""
+        with suppress(*TRANSPORT_ERRORS):
+            while await anext(self._pieces, b""):
+                pass
+
+
 class Exchange:
-    """A request and its answer, as a context. Errors of the transport inside it leave it as drivefs' own."""
+    """A request and its answer, as a context; redirects are followed on the way in."""
 
     def __init__(
         self, session: Session, lane: Lane, method: str, url: str, headers: Mapping[str, str], content: bytes | None
@@ -147,11 +182,16 @@ class Exchange:
         self._method = method
         self._headers = headers
         self._content = content
+        self._body: Body | None = None
         self.url = url
         """Where the answer came from in the end."""
         self.moved_to: str | None = None
         """Where the answer came from, if each redirect on the way was a permanent one."""
-        self.response: httpx.Response | None = None
+
+    @property
+    def body(self) -> Body:
+        assert self._body is not None, "the exchange was not entered"
+        return self._body
 
     async def __aenter__(self) -> httpx.Response:
         # On behalf of the exchange: one task may hold several streams open, and close them elsewhere.
@@ -166,17 +206,17 @@ class Exchange:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._let_go()
-        if isinstance(error, TRANSPORT_ERRORS):
-            raise error_of_transport(error, f"{self._method} {shown(self.url)}") from error
 
     async def _send_and_follow(self) -> httpx.Response:
         all_permanent = True
         for _ in range(redirects.LIMIT + 1):
-            self.response = await self._session.send(self._method, self.url, self._headers, self._content)
-            status, location = self.response.status_code, self.response.headers.get("location")
+            response = await self._session.send(self._method, self.url, self._headers, self._content)
+            self._body = Body(response, f"{self._method} {shown(self.url)}")
+            status, location = response.status_code, response.headers.get("location")
             if status not in redirects.STATUSES or location is None:
-                return self.response
-            await discard(self.response)
+                return response
+            await self._body.drain()
+            await self._body.aclose()
             self.url = redirects.target(self._method, self.url, status, location)
             all_permanent = all_permanent and status in redirects.PERMANENT
             self.moved_to = self.url if all_permanent else None
@@ -184,22 +224,10 @@ class Exchange:
 
     async def _let_go(self) -> None:
         try:
-            if self.response is not None:
-                with trio.move_on_after(CLOSE_SECONDS, shield=True):
-                    await self.response.aclose()
+            if self._body is not None:
+                await self._body.aclose()
         finally:
             self._lane.limiter.release_on_behalf_of(self)
-
-
-async def discard(response: httpx.Response) -> None:
-    """Read a short body to its end, so that the connection can be used again; a long one is cut."""
-    length = response.headers.get("content-length", "")
-    if length.isdigit() and int(length) <= DRAIN_BYTES:
-        with mapped(f"{response.request.method} {shown(str(response.request.url))}"):
-            async for _ in response.aiter_raw():
-                pass
-    with trio.move_on_after(CLOSE_SECONDS, shield=True):
-        await response.aclose()
 
 
 def shown(url: str) -> str:
