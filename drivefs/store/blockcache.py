@@ -54,6 +54,13 @@ class Adoption(msgspec.Struct, frozen=True, gc=False):
     size: int
 
 
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """Bytes: of all blocks in the cache, and free on its disk."""
+
+    used: int
+    free: int
+
+
 class Goal(msgspec.Struct, frozen=True):
     """How small the cache has to be. All in bytes; `beside` is what is on disk but not adopted yet.
 
@@ -65,6 +72,9 @@ class Goal(msgspec.Struct, frozen=True):
     beside: int = 0
     never: frozenset[Key] = frozenset()
     late: frozenset[ContentId] = frozenset()
+
+    def missed_by(self, usage: Usage) -> bool:
+        return usage.used + self.beside > self.limit or usage.free < self.min_free
 
 
 class _BlockDisk(diskcache.Disk):  # type: ignore[misc]
@@ -147,19 +157,17 @@ class BlockCache(diskcache.Cache):  # type: ignore[misc]
                     yield key
 
     def _over(self, goal: Goal) -> bool:
-        disk = os.statvfs(self._folder)
-        too_large = self.used() + goal.beside > goal.limit
-        return too_large or disk.f_bavail * disk.f_frsize < goal.min_free
+        return goal.missed_by(self.usage())
 
     def _next_use(self) -> float:
         """A time of use later than all others, even where the clock was set back."""
         self._last_use = max(time.time(), self._last_use + 1e-6)
         return float(self._last_use)
 
-    def used(self) -> int:
-        """Bytes of all blocks, as diskcache counts them."""
-        ((size,),) = self._sql("SELECT value FROM Settings WHERE key = 'size'").fetchall()
-        return int(size)
+    def usage(self) -> Usage:
+        ((used,),) = self._sql("SELECT value FROM Settings WHERE key = 'size'").fetchall()
+        disk = os.statvfs(self._folder)
+        return Usage(int(used), disk.f_bavail * disk.f_frsize)
 
     def forget_session(self, session: int) -> None:
         """Remove what was stored in that session."""

@@ -77,8 +77,11 @@ class BlockFiles:
 
     def incoming(self, key: Key, name: str, *, new: bool) -> Descriptor:
         """Of a block that fills; made only when `new`: a file that went away must not come back empty."""
+        cached = self._cached(key)
+        if cached is not None:
+            return cached
         path = self.incoming_path(name)
-        return self._cached(key) or self._add(key, _create(path) if new else os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        return self._add(key, _create(path) if new else os.open(path, os.O_RDWR | os.O_CLOEXEC))
 
     def in_memory(self, key: Key) -> Descriptor:
         """Of a block that no disk has room for."""

@@ -20,10 +20,11 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import trio
 
 from drivefs.model import ContentId, Inode
-from drivefs.store.blockcache import Adoption, Goal, Key, block_key, parse_key
+from drivefs.store.blockcache import Adoption, Goal, Key, Usage, block_key, parse_key
 from drivefs.store.blockfiles import BlockFiles
 from drivefs.store.content import Block, Home, StoredContent
 from drivefs.store.index import BLOCK_SIZE, BlockIndex, BlockNumber
@@ -36,6 +37,9 @@ _QUEUE_LIMIT = 32
 
 _MEMORY_BLOCKS = 16
 """Blocks kept in memory where no disk has room, in all."""
+
+_GATHER_SECONDS = 0.1
+"""How long finished blocks wait for company: each round costs a transaction."""
 
 _TOUCHED_LIMIT = 1024
 _FINISH_SECONDS = 30.0
@@ -56,7 +60,7 @@ class BlockStore:
         self._files = BlockFiles(self._keeper.kept, self._keeper.incoming)
         self._threads = trio.CapacityLimiter(8)
         self._contents: dict[ContentId, StoredContent] = {}
-        self._adopted_bytes = 0
+        self._usage = Usage(0, 0)
         self._beside_bytes = 0
         self._in_memory: deque[tuple[StoredContent, Block]] = deque()
         self._to_adopt: dict[Key, tuple[StoredContent, Block]] = {}
@@ -65,6 +69,7 @@ class BlockStore:
         self._evict_wanted = True
         self._busy = False
         self._work = trio.Event()
+        self._hurry = trio.Event()
         self._progress = trio.Event()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -75,12 +80,14 @@ class BlockStore:
         here = await self._keeper.begin()
         if here is not None:
             self._index.retain(parse_key(key) for key in here)
-        self._adopted_bytes = await self._keeper.used()
+        self._usage = await self._keeper.usage()
         task_status.started()
         try:
             while True:
                 await self._work_off()
                 await self._work.wait()
+                with trio.move_on_after(_GATHER_SECONDS):
+                    await self._hurry.wait()
         finally:
             with trio.move_on_after(_FINISH_SECONDS, shield=True):
                 await self._finish()
@@ -112,11 +119,13 @@ class BlockStore:
     async def keep_up(self) -> None:
         """Wait while too many finished blocks queue for adoption."""
         while len(self._to_adopt) > _QUEUE_LIMIT:
+            self._hurry.set()
             await self._progress.wait()
 
     async def flush(self) -> None:
         """Wait until all that was finished so far is adopted, and the limit kept."""
         self._work.set()
+        self._hurry.set()
         while self._busy or self._to_adopt or self._to_remove or self._evict_wanted:
             await self._progress.wait()
 
@@ -145,7 +154,7 @@ class BlockStore:
 
     def used(self) -> int:
         """Bytes on disk: adopted blocks, and those that fill."""
-        return self._adopted_bytes + self._beside_bytes
+        return self._usage.used + self._beside_bytes
 
     # What the contents tell (content.Watcher)
 
@@ -161,6 +170,7 @@ class BlockStore:
         if size > 0 and self.used() > self.limit:
             self._evict_wanted = True
             self._work.set()
+            self._hurry.set()
 
     def was_read(self, key: Key) -> None:
         self._to_touch[key] = None
@@ -176,7 +186,7 @@ class BlockStore:
     # The service's work
 
     async def _work_off(self) -> None:
-        self._work = trio.Event()
+        self._work, self._hurry = trio.Event(), trio.Event()
         self._busy = True
         while self._to_adopt or self._to_remove or self._evict_wanted:
             with trio.CancelScope(shield=True):  # a batch is either done and in the index, or not begun
@@ -197,33 +207,33 @@ class BlockStore:
         batch, self._to_remove = self._to_remove, {}
         if batch:
             await self._keeper.discard(batch)
+            self._usage = await self._keeper.usage()
 
     async def _adopt(self) -> None:
         batch = [(stored, block, block.bytes_here(), block.extents()) for stored, block in self._to_adopt.values()]
         self._to_adopt = {}
         if not batch:
             return
-        done = await self._keeper.adopt([self._adoption(block, size) for _, block, size, _ in batch])
+        done, self._usage = await self._keeper.adopt([self._adoption(block, size) for _, block, size, _ in batch])
         for stored, block, size, extents in batch:
             if stored.block(block.number) is not block:  # dropped in the meantime
                 self._to_remove[block.key] = None
             elif block.key in done:
-                self._adopted(stored, block, size)
+                self._adopted(block, size)
                 self._index.stored(stored.inode, stored.content, block.number, size, extents)
             elif stored.users == 0:
                 stored.forget(block)
             self._forget_if_unused(stored)
-        self._evict_wanted = True
+        self._evict_wanted = self._evict_wanted or self._goal_bytes().missed_by(self._usage)
 
     def _adoption(self, block: Block, size: int) -> Adoption:
         source = self._files.incoming_path(block.file) if block.home is Home.INCOMING else None
         return Adoption(block.key, source, size)
 
-    def _adopted(self, stored: StoredContent, block: Block, size: int) -> None:
+    def _adopted(self, block: Block, size: int) -> None:
         if block.home is Home.INCOMING:
             self._beside_bytes -= block.bytes_here()
             block.home = Home.CACHE
-        self._adopted_bytes += size
         block.unsaved = block.bytes_here() != size
 
     async def _evict(self) -> None:
@@ -231,9 +241,9 @@ class BlockStore:
             return
         self._evict_wanted = False
         await self._touch()
-        for key in await self._keeper.evict(self._goal()):
+        keys, self._usage = await self._keeper.evict(self._goal())
+        for key in keys:
             self._evicted(key)
-        self._adopted_bytes = await self._keeper.used()
 
     def _goal(self) -> Goal:
         """Looked at just before: what is opened while the eviction runs may lose a block, and fetches it again."""
@@ -243,7 +253,10 @@ class BlockStore:
             for block in stored.blocks()
             if (block.unread and stored.users) or block.here is not None or block.unsaved
         )
-        return Goal(self.limit, self.min_free, self._beside_bytes, never, frozenset(self._contents))
+        return msgspec.structs.replace(self._goal_bytes(), never=never, late=frozenset(self._contents))
+
+    def _goal_bytes(self) -> Goal:
+        return Goal(self.limit, self.min_free, self._beside_bytes)
 
     def _evicted(self, key: Key) -> None:
         inode, content, number = parse_key(key)

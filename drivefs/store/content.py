@@ -133,6 +133,8 @@ class StoredContent:
 
     def read_now(self, offset: int, size: int) -> bytearray | None:
         """`size` bytes when all are here and in memory; None otherwise. Never blocks on a disk."""
+        if self.gap(offset, offset + size) is not None:
+            return None
         buffer = bytearray(size)
         for block, within, view in self._pieces(offset, buffer):
             descriptor = self._reader(block, within, len(view))

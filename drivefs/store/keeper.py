@@ -16,7 +16,7 @@ from typing import TypeVar
 import trio
 
 from drivefs.errors import StoreError
-from drivefs.store.blockcache import Adoption, BlockCache, CacheErrors, Goal, Key
+from drivefs.store.blockcache import Adoption, BlockCache, CacheErrors, Goal, Key, Usage
 from drivefs.store.session import SessionMarker
 
 log = logging.getLogger(__name__)
@@ -44,21 +44,22 @@ class CacheKeeper:
         except CacheErrors as error:
             raise StoreError(f"the cache folder {self.kept.parent} cannot be used: {error}") from error
 
-    async def adopt(self, adoptions: list[Adoption]) -> set[Key]:
-        """Take over these files; gives the keys of those that were."""
-        return await self._run(lambda: self._adopt(adoptions))
+    async def adopt(self, adoptions: list[Adoption]) -> tuple[set[Key], Usage]:
+        """Take over these files; gives the keys of those that were, and what is used now."""
+        return await self._run(lambda: (self._adopt(adoptions), self._usage()))
 
     async def discard(self, keys: Iterable[Key]) -> None:
         await self._run(lambda: self._guarded(lambda cache: cache.discard(keys), None))
 
-    async def evict(self, goal: Goal) -> list[Key]:
-        return await self._run(lambda: self._guarded(lambda cache: cache.evict(goal), []))
+    async def evict(self, goal: Goal) -> tuple[list[Key], Usage]:
+        """Remove what `BlockCache.evict` says; gives the keys, and what is used now."""
+        return await self._run(lambda: (self._guarded(lambda cache: cache.evict(goal), []), self._usage()))
 
     async def touch(self, keys: Iterable[Key]) -> None:
         await self._run(lambda: self._guarded(lambda cache: cache.touch_all(keys), None))
 
-    async def used(self) -> int:
-        return await self._run(lambda: self._guarded(BlockCache.used, 0))
+    async def usage(self) -> Usage:
+        return await self._run(self._usage)
 
     async def checkpoint(self) -> None:
         """Sync all, and start a new session."""
@@ -105,6 +106,9 @@ class CacheKeeper:
             log.info("the cache %s is opened anew: %s", self.kept, error)
             self._reopen()
             return otherwise
+
+    def _usage(self) -> Usage:
+        return self._guarded(BlockCache.usage, Usage(0, 0))
 
     def _reopen(self) -> None:
         with contextlib.suppress(*CacheErrors):

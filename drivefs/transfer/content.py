@@ -109,7 +109,7 @@ class SharedContent:
             if gap is not None:
                 await self._bring(*gap)
                 continue
-            data = await self.stored.read(offset, end - offset)
+            data = self.stored.read_now(offset, end - offset) or await self.stored.read(offset, end - offset)
             if data is not None:
                 self._followed(offset, end)
                 return data
@@ -267,6 +267,8 @@ class SharedContent:
             if not idle:
                 return None
             min(idle, key=lambda stream: stream.followed_at).end()
+        if self.whole_only:
+            return self._start(0, self.size, reader=end)
         if self.size <= SMALL:
             return self._start(0 if self.stored.bytes_here() == 0 else start, self.size)
         position = start - start % _PAGE

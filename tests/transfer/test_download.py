@@ -397,37 +397,14 @@ async def test_a_large_file_is_read_through_a_small_cache(tmp_path: Path) -> Non
 
 async def test_transfers_tell_what_comes_in(world: World) -> None:
     entry = world.put("f", pattern(8 * MIB))
-    seen = []
-
-    def look(call: Call) -> None:
-        seen.extend(world.downloads.transfers())
-
-    world.limits.down.rate = 4 * MIB
+    world.limits.down.rate = 64 * KIB
     async with world.start() as downloads:
         shared = downloads.open(entry)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(read, shared, 0, 64 * KIB)
-            await wait_all_tasks_blocked()
-            (transfer,) = downloads.transfers()
-        assert (transfer.inode, transfer.total) == (entry.inode, 8 * MIB)
-        assert 0 < transfer.done <= 256 * KIB
-        shared.close()
-    assert look is not None
-
-
-async def test_the_bandwidth_limit_holds_and_can_be_lifted(world: World, autojump_clock: MockClock) -> None:
-    entry = world.put("f", pattern(20 * MIB))
-    world.limits.down.rate = MIB
-    async with world.start() as downloads:
-        shared = downloads.open(entry)
-        before = trio.current_time()
-        for offset in range(0, 8 * MIB, 128 * KIB):
-            await read(shared, offset, 128 * KIB)
-        assert 6.5 <= trio.current_time() - before <= 9
-        world.limits.down.rate = None
-        before = trio.current_time()
-        await read_all(shared)
-        assert trio.current_time() - before < 1
+        await read(shared, 0, 64 * KIB)
+        await wait_all_tasks_blocked()
+        (transfer,) = downloads.transfers()
+        assert (transfer.inode, transfer.done, transfer.total) == (entry.inode, 64 * KIB, 8 * MIB)
+        assert transfer.rate > 0
         shared.close()
 
 
