@@ -57,7 +57,7 @@ def _mount_in_background(launch: Launch, given: Given, debug: bool) -> int:
     if report.message:
         click.echo(f"drivefs: {report.state}: {printable(report.message)}", err=True)
     try:
-        for line in remember(launch):
+        for line in remember(launch, os.environ.get(VARIABLE)):
             click.echo(line)
     except OSError as problem:
         click.echo(f"drivefs: mounted, but the drive could not be saved: {problem}", err=True)

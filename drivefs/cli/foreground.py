@@ -69,6 +69,7 @@ def _serve(launch: Launch, reporter: _Reporter | None, debug: bool) -> int:
     with lock.held(paths, settings.mountpoint):
         _set_up_logging(paths, debug, to_stderr=reporter is None)
         check_can_mount(settings)
+        password = os.environ.get(VARIABLE)
         credentials = find_credentials(settings, paths)
 
         def ready(state: str, message: str) -> None:
@@ -76,7 +77,7 @@ def _serve(launch: Launch, reporter: _Reporter | None, debug: bool) -> int:
                 reporter.send(Report(state=state, message=message))  # the parent remembers
                 return
             sys.stderr.write(f"{settings.mountpoint}: mounted{f' ({message})' if message else ''}\n")
-            threading.Thread(target=_remember, args=(launch,), name="remember").start()
+            threading.Thread(target=_remember, args=(launch, password), name="remember").start()
 
         from drivefs.mount.daemon import run
 
@@ -92,10 +93,10 @@ def _with_address(text: str, settings: DriveSettings) -> str:
     return text if settings.remote in text else f"{settings.remote}: {text}"
 
 
-def _remember(launch: Launch) -> None:
+def _remember(launch: Launch, password: str | None) -> None:
     log = logging.getLogger("drivefs")
     try:
-        for line in remember(launch):
+        for line in remember(launch, password):
             log.info("%s", line)
     except OSError as problem:
         log.error("mounted, but the drive could not be saved: %s", problem)

@@ -7,7 +7,6 @@ edited configuration cannot mix the records of two remotes.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -18,7 +17,7 @@ from drivefs.cli.text import typed
 from drivefs.config import DrivePaths, DriveSettings, config_file, drive_paths
 from drivefs.configfile import load_drives, save_drive, write_private
 from drivefs.control.messages import decode, encode
-from drivefs.credentials import VARIABLE, store_password
+from drivefs.credentials import store_password
 from drivefs.errors import UsageError
 
 
@@ -40,15 +39,12 @@ class Identity(msgspec.Struct, frozen=True):
 def find_launch(folder: str, given: Given) -> Launch:
     """The drive that `mount FOLDER` with these options means. Raises: UsageError."""
     point = mounts.normalise(folder)
-    settings, new = choose_settings(
-        load_drives(config_file()), point, given, lambda name: not _identity_file(name).exists()
-    )
-    paths = drive_paths(settings.name)
-    _check_identity(settings, paths)
-    return Launch(settings, paths, new)
+    settings, new = choose_settings(load_drives(config_file()), point, given, _is_free)
+    _check_identity(settings)
+    return Launch(settings, drive_paths(settings.name), new)
 
 
-def remember(launch: Launch) -> list[str]:
+def remember(launch: Launch, password: str | None) -> list[str]:
     """Keep what a new drive needs for its next mount. Answers what was done, in words; may take seconds (keyring)."""
     settings, paths = launch.settings, launch.paths
     write_private(_identity_file(settings.name), encode(_identity(settings)) + "\n")
@@ -56,7 +52,6 @@ def remember(launch: Launch) -> list[str]:
         return []
     save_drive(paths.config_file, settings)
     done = [f"drive {settings.name} saved in {paths.config_file}"]
-    password = os.environ.get(VARIABLE)
     if password and settings.user:
         done.append(f"password of {settings.user} stored {store_password(settings, password, paths.config_file)}")
     return done
@@ -70,12 +65,21 @@ def _identity_file(name: str) -> Path:
     return drive_paths(name).state / "identity"
 
 
-def _check_identity(settings: DriveSettings, paths: DrivePaths) -> None:
+def _identity_before(name: str) -> Identity | None:
     try:
-        before = decode(_identity_file(settings.name).read_bytes(), Identity)
+        return decode(_identity_file(name).read_bytes(), Identity)
     except FileNotFoundError:
-        return
-    if before != _identity(settings):
+        return None
+
+
+def _is_free(name: str, settings: DriveSettings) -> bool:
+    """A name that a forgotten drive left records under is free for the same remote only."""
+    return _identity_before(name) in (None, _identity(settings))
+
+
+def _check_identity(settings: DriveSettings) -> None:
+    before, paths = _identity_before(settings.name), drive_paths(settings.name)
+    if before is not None and before != _identity(settings):
         raise UsageError(
             f"{settings.mountpoint}: drive {settings.name} was {before.remote} {before.direction} before; "
             f"undo the change in {paths.config_file}, or to start over "

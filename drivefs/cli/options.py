@@ -82,12 +82,12 @@ def as_arguments(given: Given) -> list[str]:
 
 
 def choose_settings(
-    drives: dict[str, DriveSettings], mountpoint: str, given: Given, is_free: Callable[[str], bool]
+    drives: dict[str, DriveSettings], mountpoint: str, given: Given, is_free: Callable[[str, DriveSettings], bool]
 ) -> tuple[DriveSettings, bool]:
     """The settings of the drive at `mountpoint` with the given options on top, and whether the drive is new.
 
     Raises: UsageError for a wrong value, for a missing address, and for another address or direction than
-    the drive has: its cache and records belong to those.
+    the drive has: its cache and records belong to those. `is_free` may rule out names for a new drive.
     """
     checked = {key: check_value(key, value, "--" + key.replace("_", "-")) for key, value in given.items()}
     drive = find_drive(drives, mountpoint)
@@ -97,10 +97,9 @@ def choose_settings(
                 f"{mountpoint}: no drive is configured there; "
                 f"{typed('drivefs', 'mount', mountpoint, '--remote', 'https://HOST/PATH/', '--user', 'NAME')}"
             )
-        drive = DriveSettings(
-            name=free_name(drives, mountpoint, is_free), mountpoint=mountpoint, remote=checked["remote"]
-        )
-        return _with_options(drive, checked), True
+        new = _with_options(DriveSettings(name="", mountpoint=mountpoint, remote=checked["remote"]), checked)
+        name = free_name(drives, mountpoint, lambda name: is_free(name, new))
+        return msgspec.structs.replace(new, name=name), True
     for key in ("remote", "direction"):
         if key in checked and checked[key] != getattr(drive, key):
             raise UsageError(

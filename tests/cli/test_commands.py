@@ -84,13 +84,25 @@ def test_a_password_that_is_not_used_is_pointed_out(home: Home) -> None:
 
 
 def test_foreground_serves_until_it_is_unmounted(home: Home) -> None:
-    home.configure(DRIVE)
     command = [sys.executable, "-m", "drivefs", "mount", "-f", str(home.mountpoint)]
-    with subprocess.Popen(command, env=home.environ, stderr=subprocess.PIPE, text=True) as process:
+    command += ["--remote", "https://host/", "--user", "u"]
+    environ = {**home.environ, "DRIVEFS_PASSWORD": "s3cret"}
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        assert any("mounted" in line for line in iter(process.stderr.readline, ""))
+        assert process.stderr.readline() == f"{home.mountpoint}: mounted\n"
+        assert any("password of u stored in" in line for line in iter(process.stderr.readline, ""))
         assert home.run("unmount", home.mountpoint).returncode == 0
         assert process.wait(10) == 0
+    assert (home.config.parent / "passwords" / "drive").read_text() == "s3cret\n"
+
+
+def test_a_drive_that_was_forgotten_comes_back_under_its_name_for_the_same_remote_only(mounted: Home) -> None:
+    mounted.run("unmount", mounted.mountpoint)
+    for remote, name in (("https://other/", "drive-2"), ("https://host/", "drive")):
+        mounted.config.unlink()
+        assert mounted.run("mount", mounted.mountpoint, "--remote", remote).returncode == 0
+        assert [drive["name"] for drive in json.loads(mounted.run("list", "--json").stdout)["drives"]] == [name]
+        assert mounted.run("unmount", mounted.mountpoint).returncode == 0
 
 
 def test_unmount_ends_a_drive_that_still_starts(home: Home) -> None:
