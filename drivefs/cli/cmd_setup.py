@@ -18,7 +18,10 @@ from drivefs.errors import UsageError
 @drive_options
 @click.option("--no-input", is_flag=True, help="Ask nothing: what is missing is an error, or its default.")
 def command(mountpoint: str, no_input: bool, **options: Any) -> int:
-    """Configure the drive at MOUNTPOINT, or change the settings of one that is not mounted."""
+    """Configure the drive at MOUNTPOINT.
+
+    On a drive that is configured and not mounted, the given options replace its settings for good.
+    """
     point = mounts.normalise(mountpoint)
     if not no_input:
         what = typed("drivefs", "setup", point, "--no-input", "--remote", "URL")
