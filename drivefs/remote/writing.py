@@ -1,0 +1,167 @@
+"""The changing half of the port: what may be asked of a share that drivefs may change, and how it answers.
+
+Every change names what it expects to find (*expected*): a version, or nothing at all. The remote makes the change only
+then, and tells otherwise what it saw instead. It never decides who wins, and never repeats a change by force.
+
+Rules for every implementation, beside those of `base`:
+- A file is there whole or not at all: interrupted, refused and lost uploads leave the old version, or nothing. What a
+  server cannot promise is told by `WriteCapabilities`, never glossed over.
+- Staging names are journalled before anything is sent under them, and removed when they have served.
+- `Done` is given only after the share itself showed the new state in an answer of its own.
+- An answer that never came is looked up (RFC 9110 section 9.2.2: a change may have been applied though the reply was
+  lost). Only when looking fails too is it `Unknown`.
+- Temporary failures before anything was changed are raised as errors, after the usual patience.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import msgspec
+
+from drivefs.errors import RemoteError
+from drivefs.model import Observation, Ref, Version
+from drivefs.remote.base import Remote
+
+NOTHING = None
+"""As an expectation: no entry stands at that place."""
+
+
+class Pieces(Protocol):
+    async def receive(self) -> bytes:
+        """The next piece, of any length; `b""` after the last."""
+        ...
+
+
+class Content(Protocol):
+    """One consistent version of a file's bytes, on its way out. It can be read again: for a second attempt, or for
+    authentication that needs one. `size` in bytes; `mtime_ns` is offered to servers that take it."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def mtime_ns(self) -> int | None: ...
+
+    def open(self, offset: int = 0) -> AbstractAsyncContextManager[Pieces]: ...
+
+
+class Staged(msgspec.Struct, frozen=True):
+    """Bytes that lie on the share under a name of ours, on their way to `target`.
+
+    `token` is what else is needed to go on with them or clean up (a lock, an upload id); opaque to all but the remote.
+    """
+
+    place: Ref
+    target: Ref
+    size: int
+    token: str = ""
+
+
+class Journal(Protocol):
+    """Where a remote notes what it is about to leave on the share. Both calls are durable when they return."""
+
+    async def begin(self, staged: Staged) -> None:
+        """Before the first byte is sent, and again when `token` changes (same `place`)."""
+        ...
+
+    async def end(self, staged: Staged) -> None:
+        """Nothing is left under that name, or it has become the target."""
+        ...
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The change is made. `observed` is what stands there now, None after a delete. Where its version is not settled,
+    the caller keeps its bytes until it is."""
+
+    observed: Observation | None = None
+
+
+class Conflict(msgspec.Struct, frozen=True):
+    """Not made: something else than expected is there. `observed` is what, None is nothing.
+
+    `staged`, where the bytes were sent already: they wait under that name for `commit` or `discard`.
+    """
+
+    observed: Observation | None
+    staged: Staged | None = None
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """The change may have been made or not, and looking failed too: look before anything else is done there."""
+
+    error: RemoteError
+    staged: Staged | None = None
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Not made, and asking again will not help: the entry is parked with this reason."""
+
+    error: RemoteError
+
+
+Outcome = Done | Conflict | Unknown | Refused
+
+
+class WriteCapabilities(msgspec.Struct, frozen=True):
+    """What this server was seen, or is documented, to do for changes. Unknown is False: the careful way always works."""
+
+    atomic_put: bool = False
+    """An interrupted PUT leaves what was there; nobody sees half of it."""
+    checks_put: bool = False
+    """PUT with If-Match or If-None-Match is checked, and as late as when the bytes are in."""
+    checks_move: bool = False
+    """MOVE checks the If header against the destination's ETag."""
+    checks_delete: bool = False
+    """DELETE checks the If or If-Match header."""
+    locks: bool = False
+    """LOCK works (RFC 4918 class 2), and keeps other clients that use locks out."""
+    keeps_mtime: bool = False
+    """The server takes a file's mtime from us (X-OC-Mtime)."""
+    chunks: int = 0
+    """Files above this size are sent in chunks of it; 0: never."""
+    file_ids_stay: bool = False
+    """Replacing a file must keep its id (shares and versions hang on it), so it is never staged and moved."""
+    window: str = ""
+    """In words for people: what another client could still do unnoticed. Empty when there is nothing."""
+
+
+class WritableRemote(Remote, Protocol):
+    """A share that may be changed. No request of these is ever sent for a drive whose direction does not send."""
+
+    @property
+    def write_capabilities(self) -> WriteCapabilities: ...
+
+    async def prepare(self) -> WriteCapabilities:
+        """Learn what the server does, before the first change: from what it says of itself, or by a test on files of
+        our own in a folder of our own, removed afterwards."""
+        ...
+
+    async def write(self, ref: Ref, content: Content, *, expected: Version | None, journal: Journal) -> Outcome:
+        """Create (`expected` is NOTHING) or replace a file."""
+        ...
+
+    async def commit(self, staged: Staged, target: Ref, *, expected: Version | None, journal: Journal) -> Outcome:
+        """Give bytes that were sent already a name, after a Conflict or a crash; not a second upload."""
+        ...
+
+    async def discard(self, staged: Staged, journal: Journal) -> None:
+        """Remove what lies under a staging name, if it is ours and still there. Also after a crash, from the journal."""
+        ...
+
+    async def mkdir(self, ref: Ref) -> Outcome:
+        """Conflict when anything stands there already, a directory too: `observed` tells which."""
+        ...
+
+    async def delete(self, ref: Ref, *, expected: Version, recursive: bool = False) -> Outcome:
+        """Remove a file at this version, or a directory: an empty one, unless `recursive`. Done when it is gone already."""
+        ...
+
+    async def move(self, source: Ref, target: Ref, *, expected: Version, replaces: Version | None = NOTHING) -> Outcome:
+        """Rename a file or directory at version `expected`. `replaces`: the version of a file that it takes the name of."""
+        ...
+
+    async def copy(self, source: Ref, target: Ref, *, expected: Version) -> Outcome:
+        """Copy a file at this version to a place where nothing stands."""
+        ...
