@@ -129,6 +129,10 @@ class BlockStore:
         while self._busy or self._to_adopt or self._to_remove or self._evict_wanted:
             await self._progress.wait()
 
+    def room_ahead(self) -> int:
+        """Bytes that may come before their reader does: what a small cache, or memory, can hold for him."""
+        return _MEMORY_BLOCKS // 4 * BLOCK_SIZE if self._in_memory else max(BLOCK_SIZE, self.limit // 2)
+
     async def checkpoint(self) -> None:
         """Make durable what was stored so far: a later power cut does not cost it."""
         await self.flush()

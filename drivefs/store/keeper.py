@@ -66,7 +66,7 @@ class CacheKeeper:
         await self._run(self._checkpoint)
 
     async def end(self) -> None:
-        """Sync all, and mark the session clean. Where the caller gives up waiting, it stays unclean."""
+        """Sync all, and mark the session clean. Takes as long as the disk does: a sync cannot be given up."""
         await self._run(self._end)
 
     async def _run(self, call: Callable[[], T]) -> T:
@@ -101,7 +101,7 @@ class CacheKeeper:
     def _guarded(self, call: Callable[[BlockCache], T], otherwise: T) -> T:
         """Make this call; where the cache is broken, open it anew and give `otherwise`."""
         try:
-            return call(self._cache or self._open())
+            return call(self._open() if self._cache is None else self._cache)
         except CacheErrors as error:
             log.info("the cache %s is opened anew: %s", self.kept, error)
             self._reopen()

@@ -19,13 +19,12 @@ from typing import Protocol
 
 import trio
 
-from drivefs.errors import DriveError, NoSpace, NotFound, Offline, StaleContent, VersionMismatch
+from drivefs.errors import DriveError, NoSpace, NoSuchEntry, NotFound, Offline, StaleContent, VersionMismatch
 from drivefs.model import ContentId, Entry, Inode, Observation, Ref
 from drivefs.remote.base import ReadStream, Remote
 from drivefs.store.blocks import BlockStore
-from drivefs.store.index import BLOCK_SIZE
 from drivefs.transfer.limits import Limits
-from drivefs.transfer.stream import FIRST, MIB, WINDOW, Stream
+from drivefs.transfer.stream import FIRST, MIB, Stream
 
 SMALL = MIB
 """Files up to this size come whole, with one plain GET."""
@@ -81,6 +80,7 @@ class SharedContent:
         self._around = around
         self._streams: dict[Stream, list[Waiter]] = {}
         self._stream_free = trio.Event()
+        self._asked_at: Ref | None = None
         self._gone_from: Ref | None = None
         self._told_changed = False
 
@@ -173,8 +173,8 @@ class SharedContent:
         return gap[0], min([gap[1], *(position for position in others if position > gap[0])])
 
     def read_remote(self, start: int, length: int | None) -> AbstractAsyncContextManager[ReadStream]:
-        around, entry = self._around, self.entry
-        return around.remote.read(around.locate(entry.inode), version=entry.version, offset=start, length=length)
+        self._asked_at = self._around.locate(self.entry.inode)
+        return self._around.remote.read(self._asked_at, version=self.entry.version, offset=start, length=length)
 
     def answered(self, stream: Stream, observed: Observation) -> None:
         """The head of an answer came: is what follows final?"""
@@ -194,7 +194,7 @@ class SharedContent:
                 waiter.woken.set()
 
     def ended(self, stream: Stream, error: DriveError | None) -> None:
-        if isinstance(error, NotFound | VersionMismatch):
+        if isinstance(error, NotFound | VersionMismatch | NoSuchEntry):
             error = self._went_away(error)
         self._wake(stream, error)
         del self._streams[stream]
@@ -208,8 +208,7 @@ class SharedContent:
             raise Offline("the server is known to be unreachable")
 
     def room_ahead(self) -> int:
-        """Bytes that may be here before their reader is; a small cache must not throw out what he comes for."""
-        return min(WINDOW, max(BLOCK_SIZE, self._around.blocks.limit // 2))
+        return self._around.blocks.room_ahead()
 
     async def write_without_room(self, stream: Stream, data: bytes) -> None:
         """The disk was full: make room; where there is none, the bytes live in memory for their readers."""
@@ -290,8 +289,8 @@ class SharedContent:
             raise self._stale()
         self.check_online()
 
-    def _went_away(self, error: NotFound | VersionMismatch) -> StaleContent:
-        self._gone_from = self._around.locate(self.entry.inode)
+    def _went_away(self, error: DriveError) -> StaleContent:
+        self._gone_from = self._asked_at
         if not self._told_changed:
             self._told_changed = True
             observed = error.observed if isinstance(error, VersionMismatch) else None

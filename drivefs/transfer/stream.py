@@ -224,10 +224,12 @@ class Stream:
         while came and self.ahead > self.window:
             came = await self._woken_within(LINGER)
         self._arrived(0)
+        self._stall.deadline = self._progress_at + PATIENCE
         return came
 
     async def _keep(self, piece: bytes) -> None:
         content = self._content
+        self._stall.deadline = float("inf")  # what follows waits for us, not for the server
         try:
             content.stored.write(self.position, piece)
         except NoSpace:
@@ -238,9 +240,7 @@ class Stream:
         content.arrived(self)
         if self.background and not self._joined:
             await content.limits.give_way()
-        if content.limits.down.rate is not None:
-            self._stall.deadline = float("inf")
-            await content.limits.down.take(len(piece))
+        await content.limits.down.take(len(piece))
         await content.keep_up()
         self._stall.deadline = trio.current_time() + PATIENCE
 
@@ -249,4 +249,3 @@ class Stream:
         self._arrived_bytes += size
         self._failures = 0
         self._progress_at = trio.current_time()
-        self._stall.deadline = self._progress_at + PATIENCE

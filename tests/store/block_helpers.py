@@ -14,9 +14,10 @@ from drivefs.model import ContentId, Inode
 from drivefs.store.blocks import BlockStore
 from drivefs.store.content import StoredContent
 from drivefs.store.db import Database
-from drivefs.store.index import BLOCK_SIZE, BlockIndex
+from drivefs.store.index import BLOCK_SIZE, BlockIndex, BlockNumber
 
 MIB = 1024 * 1024
+FIRST = BlockNumber(0)
 
 
 def pattern(size: int, seed: int = 1) -> bytes:
@@ -82,8 +83,18 @@ async def put(store: BlockStore, number: int, data: bytes) -> None:
 
 async def read_back(store: BlockStore, number: int, size: int) -> bytes | None:
     stored = open_content(store, number, size)
-    data = await stored.read(0, size)
+    data = await data_of(stored, 0, size)
     store.close(stored)
+    return data
+
+
+async def data_of(stored: StoredContent, offset: int, size: int) -> bytes | None:
+    data = await stored.read(offset, size)
+    return None if data is None else bytes(data)
+
+
+def data_now(stored: StoredContent, offset: int, size: int) -> bytes | None:
+    data = stored.read_now(offset, size)
     return None if data is None else bytes(data)
 
 

@@ -10,7 +10,18 @@ import pytest
 
 from drivefs.model import ContentId, Inode
 from drivefs.store.index import BLOCK_SIZE
-from tests.store.block_helpers import MIB, Home, open_content, open_files, pattern, put, read_back
+from tests.store.block_helpers import (
+    FIRST,
+    MIB,
+    Home,
+    data_now,
+    data_of,
+    open_content,
+    open_files,
+    pattern,
+    put,
+    read_back,
+)
 
 
 @pytest.fixture
@@ -23,10 +34,10 @@ async def test_a_written_content_is_read_back_from_memory_and_from_a_thread(home
     async with home.start() as store:
         stored = open_content(store, 1, len(data))
         stored.write(0, data)
-        assert stored.read_now(BLOCK_SIZE - 10, 100) == data[BLOCK_SIZE - 10 : BLOCK_SIZE + 90]
-        assert await stored.read(0, len(data)) == data
+        assert data_now(stored, BLOCK_SIZE - 10, 100) == data[BLOCK_SIZE - 10 : BLOCK_SIZE + 90]
+        assert await data_of(stored, 0, len(data)) == data
         await store.flush()
-        assert await stored.read(0, len(data)) == data
+        assert await data_of(stored, 0, len(data)) == data
         assert (home.known(1), store.used()) == ([0, 1], len(data))
         store.close(stored)
 
@@ -62,15 +73,15 @@ async def test_a_block_that_is_not_complete_is_kept_at_the_last_close_and_contin
         stored.write(MIB, data[MIB : 2 * MIB])
         store.close(stored)
         await store.flush()
-        assert home.index.blocks(ContentId(1))[0].extents == ((MIB, 2 * MIB),)
+        assert home.index.blocks(ContentId(1))[FIRST].extents == ((MIB, 2 * MIB),)
         assert store.used() == MIB
     async with home.start() as store:
         stored = open_content(store, 1, len(data))
         assert stored.gap(MIB, len(data)) == (2 * MIB, len(data))
         stored.write(0, data)
         await store.flush()
-        assert home.index.blocks(ContentId(1))[0].extents is None
-        assert await stored.read(0, len(data)) == data
+        assert home.index.blocks(ContentId(1))[FIRST].extents is None
+        assert await data_of(stored, 0, len(data)) == data
         store.close(stored)
         assert (store.used(), len(home.block_files())) == (BLOCK_SIZE, 1)
 
@@ -80,7 +91,7 @@ async def test_bytes_that_are_here_are_never_written_again(home: Home) -> None:
         stored = open_content(store, 1, 100)
         stored.write(10, b"a" * 10)
         stored.write(0, b"b" * 100)
-        assert stored.read_now(0, 100) == b"b" * 10 + b"a" * 10 + b"b" * 80
+        assert data_now(stored, 0, 100) == b"b" * 10 + b"a" * 10 + b"b" * 80
         store.close(stored)
 
 
@@ -92,10 +103,10 @@ async def test_reopening_before_the_adoption_is_done_loses_nothing(home: Home) -
         second = open_content(store, 1, 2 * BLOCK_SIZE)
         second.write(1000, b"y" * 1000)
         await store.flush()
-        assert await second.read(0, 2000) == b"x" * 1000 + b"y" * 1000
+        assert await data_of(second, 0, 2000) == b"x" * 1000 + b"y" * 1000
         store.close(second)
         await store.flush()
-        assert home.index.blocks(ContentId(1))[0].extents == ((0, 2000),)
+        assert home.index.blocks(ContentId(1))[FIRST].extents == ((0, 2000),)
 
 
 async def test_what_is_not_final_is_gone_at_the_last_close(home: Home) -> None:
@@ -104,7 +115,7 @@ async def test_what_is_not_final_is_gone_at_the_last_close(home: Home) -> None:
         stored.final = False
         stored.write(0, b"x" * 1000)
         await store.flush()
-        assert stored.read_now(0, 1000) == b"x" * 1000
+        assert data_now(stored, 0, 1000) == b"x" * 1000
         store.close(stored)
         await store.flush()
         assert (home.known(1), home.block_files(), store.used()) == ([], [], 0)
@@ -169,7 +180,7 @@ async def test_drop_removes_every_block_and_an_open_content_misses_them(home: Ho
         stored.write(0, data[:100])
         await store.flush()
         assert (home.known(1), home.block_files()) == ([], [])
-        assert stored.read_now(0, 100) == data[:100]
+        assert data_now(stored, 0, 100) == data[:100]
         store.close(stored)
 
 
@@ -196,5 +207,5 @@ async def test_no_descriptor_is_left_when_the_store_ends(home: Home) -> None:
         for number in range(300):
             stored.write(number * BLOCK_SIZE, b"x")
         assert open_files() - before <= 256 + 20
-        assert stored.read_now(0, 1) == b"x"
+        assert data_now(stored, 0, 1) == b"x"
     assert open_files() <= before + 3, "only the database of the cache in idle worker threads"

@@ -14,7 +14,7 @@ from drivefs.errors import NoSpace
 from drivefs.model import ContentId, Inode
 from drivefs.store.blockcache import Adoption, BlockCache, Goal, block_key, parse_key
 from drivefs.store.index import BLOCK_SIZE, BlockNumber
-from tests.store.block_helpers import MIB, Home, open_content, pattern, put, read_back
+from tests.store.block_helpers import MIB, Home, data_now, data_of, open_content, pattern, put, read_back
 
 SMALL = 100_000
 
@@ -78,7 +78,7 @@ async def test_open_contents_are_evicted_last_and_unread_blocks_not_at_all(home:
         await store.make_room()
         assert (home.known(1), home.known(2)) == ([], [0])
         assert read.gap(0, SMALL) == (0, SMALL)
-        assert unread.read_now(0, SMALL) == pattern(SMALL)
+        assert data_now(unread, 0, SMALL) == pattern(SMALL)
         store.close(read)
         store.close(unread)
 
@@ -138,7 +138,7 @@ async def test_a_full_disk_is_told_and_the_bytes_can_live_in_memory(
             stored.write(1000, data[1000:])
         assert stored.gap(0, SMALL) == (1000, SMALL)
         stored.write(1000, data[1000:], in_memory=True)
-        assert await stored.read(0, SMALL) == data
+        assert await data_of(stored, 0, SMALL) == data
         await store.flush()
         store.close(stored)
         assert (home.known(1), store.used()) == ([], 0)

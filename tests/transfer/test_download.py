@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from drivefs.errors import NotPermitted, Offline, StaleContent, Unreachable
 from drivefs.model import Ref
-from drivefs.remote.faulty import Call, Fault
+from drivefs.remote.faulty import Fault
 from drivefs.remote.memory import Options
 from drivefs.store.index import BLOCK_SIZE
 from tests.transfer.world import KIB, MIB, World, pattern, read, read_all
@@ -297,7 +300,6 @@ async def test_a_file_shorter_than_it_was_listed_is_stale_and_never_filled_up(tm
     world = World(tmp_path, Options(strong_etags=False))
     entry = world.put("f", b"x" * 1000)
     without_size = type(entry.version)(mtime_ns=entry.version.mtime_ns)
-    import msgspec
 
     entry = msgspec.structs.replace(entry, size=2000, version=without_size)
     async with world.start() as downloads:
@@ -424,3 +426,24 @@ async def test_a_cancelled_reader_leaves_nothing_behind(world: World) -> None:
         shared.close()
         await wait_all_tasks_blocked()
         assert world.limits.interactive.borrowed_tokens == 0
+
+
+async def test_a_full_disk_serves_reads_without_keeping(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = world.put("f", pattern(80 * MIB))
+    async with world.start() as downloads:
+        disk = os.stat(world.home.folder).st_dev
+        real = os.pwrite
+
+        def full(fd: int, piece: memoryview, offset: int) -> int:
+            if os.fstat(fd).st_dev == disk:
+                raise OSError(errno.ENOSPC, "no space")
+            return real(fd, piece, offset)
+
+        monkeypatch.setattr(os, "pwrite", full)
+        shared = downloads.open(entry)
+        assert await read_all(shared) == world.share.content("f")
+        assert shared.stored.bytes_here() <= 64 * MIB
+        shared.close()
+        await world.blocks.flush()
+        assert (world.home.known(entry.content), world.blocks.used()) == ([], 0)
+    assert world.received == entry.size
