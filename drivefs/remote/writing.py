@@ -105,7 +105,8 @@ Outcome = Done | Conflict | Unknown | Refused
 
 
 class WriteCapabilities(msgspec.Struct, frozen=True):
-    """What this server was seen, or is documented, to do for changes. Unknown is False: the careful way always works."""
+    """What this server was seen, or is documented, to do for changes. Unknown is False: the careful way always
+    works."""
 
     atomic_put: bool = False
     """An interrupted PUT leaves what was there; nobody sees half of it."""
@@ -147,7 +148,7 @@ class WritableRemote(Remote, Protocol):
         ...
 
     async def discard(self, staged: Staged, journal: Journal) -> None:
-        """Remove what lies under a staging name, if it is ours and still there. Also after a crash, from the journal."""
+        """Remove what lies under a staging name, if it is still there. Also after a crash, from the journal."""
         ...
 
     async def mkdir(self, ref: Ref) -> Outcome:
@@ -155,11 +156,11 @@ class WritableRemote(Remote, Protocol):
         ...
 
     async def delete(self, ref: Ref, *, expected: Version, recursive: bool = False) -> Outcome:
-        """Remove a file at this version, or a directory: an empty one, unless `recursive`. Done when it is gone already."""
+        """Remove a file at this version, or a directory: an empty one, unless `recursive`. Done when it is gone."""
         ...
 
     async def move(self, source: Ref, target: Ref, *, expected: Version, replaces: Version | None = NOTHING) -> Outcome:
-        """Rename a file or directory at version `expected`. `replaces`: the version of a file that it takes the name of."""
+        """Rename an entry at version `expected`. `replaces`: the version of the file whose name it takes."""
         ...
 
     async def copy(self, source: Ref, target: Ref, *, expected: Version) -> Outcome:
