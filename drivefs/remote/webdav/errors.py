@@ -102,7 +102,7 @@ def error_of_transport(error: Exception, what: str, *, answered: bool = True) ->
         return ConnectionClosed(f"{what}: the server closed the connection without an answer")
     if isinstance(error, httpx.TimeoutException):
         return Unreachable(f"{what}: the server did not answer in time")
-    if closed or isinstance(error, httpx.NetworkError) or "peer closed" in str(error):
+    if closed or isinstance(error, httpx.NetworkError | httpx.ProxyError) or "peer closed" in str(error):
         return Unreachable(f"{what}: {_reason(error)}")
     return BadAnswer(f"{what}: not a valid HTTP answer ({_reason(error)})")
 
