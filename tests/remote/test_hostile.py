@@ -101,13 +101,19 @@ async def test_connect_to_what_is_no_share(answer: Parts) -> None:
             await remote.connect()
 
 
+async def test_connect_to_another_protocol() -> None:
+    async with share(lambda asked: [b"SSH-2.0-OpenSSH_9.2\r\n\r\n", HANGUP]) as (remote, _):
+        with pytest.raises(NotAShare, match="not a valid HTTP answer"):
+            await remote.connect()
+
+
 async def test_a_redirect_never_leads_to_another_server() -> None:
     async with scripted(whole) as other:
         elsewhere = http(307, Location=f"{other.url.replace('127.0.0.1', 'localhost')}f")
         async with share(lambda asked: elsewhere, credentials=Credentials("ann", "s3cret")) as (remote, _):
             with pytest.raises(BadAnswer):
                 await remote.stat(FILE)
-            with pytest.raises(BadAnswer):
+            with pytest.raises(NotAShare):
                 await remote.connect()
         assert other.connections == 0
 
@@ -299,6 +305,24 @@ async def test_a_changed_file_is_a_version_mismatch_as_propfind_shows_it(answer:
             await read(remote, 2, 4)
         assert caught.value.observed is not None
         assert (caught.value.observed.version.etag, caught.value.observed.version.size) == ("e2", 12)
+
+
+async def test_an_etag_that_fits_in_no_header_is_compared_but_not_sent() -> None:
+    version = Version("é\n", 10)
+    async with share(Share(get=lambda asked: http(200, CONTENT))) as (remote, server):
+        async with remote.read(FILE, version=version) as stream:
+            assert await stream.receive() == CONTENT
+        assert "if-match" not in server.requests[0].headers
+
+
+async def test_a_stream_that_broke_off_never_ends() -> None:
+    cut = [http(200, ETag='"e1"', Transfer_Encoding="chunked") + b"5\r\n01234\r\n", HANGUP]
+    async with share(Share(get=lambda asked: cut)) as (remote, _):
+        async with remote.read(FILE, version=Version("e1")) as stream:
+            assert await stream.receive() == b"01234"
+            for _ in range(3):
+                with pytest.raises(Unreachable):
+                    await stream.receive()
 
 
 async def test_a_lost_file_is_not_found() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from drivefs.errors import BadAnswer, NotFound, NotPermitted
 from drivefs.model import Kind, Listing, Ref, Version
@@ -78,6 +81,13 @@ def test_a_listing_cut_anywhere_is_no_listing() -> None:
 def test_what_is_no_complete_listing_is_a_bad_answer(body: bytes) -> None:
     with pytest.raises(BadAnswer):
         read(body, step=4096)
+
+
+@given(st.integers(0, len(SMALL) - 1), st.binary(max_size=3), st.integers(0, 8))
+def test_damage_is_a_listing_or_a_bad_answer_and_no_other_error(at: int, wrong: bytes, lost: int) -> None:
+    damaged = SMALL[:at] + wrong + SMALL[at + lost :]
+    with suppress(BadAnswer):
+        assert len(read(damaged).children) <= 2
 
 
 def test_any_prefix_will_do_and_only_the_namespace_counts() -> None:

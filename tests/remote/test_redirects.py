@@ -37,6 +37,7 @@ def test_the_same_server_is_followed(url: str, location: str, expected: str) -> 
         ("http://h/a", "ftp://h/a"),
         ("http://h/a", "file:///etc/passwd"),
         ("http://h/a", "http://h:99999/a"),
+        ("http://h/a", "http://[h/a"),
     ],
 )
 def test_other_places_are_not(url: str, location: str) -> None:

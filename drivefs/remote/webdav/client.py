@@ -23,13 +23,14 @@ from drivefs.model import Kind, Listing, Observation, Ref, Space, Version
 from drivefs.remote.base import Capabilities, RequestHook, Traffic
 from drivefs.remote.retry import CONTENT, retry
 from drivefs.remote.webdav.auth import Credentials, choose_auth
+from drivefs.remote.webdav.body import Body
 from drivefs.remote.webdav.download import ContentStream, NothingStream, Wish, completed, observe, piece_of
 from drivefs.remote.webdav.errors import error_of_status
 from drivefs.remote.webdav.learn import learn, shows_strong_etag
 from drivefs.remote.webdav.metadata import Found, Question, ask, server_time
-from drivefs.remote.webdav.paths import parse_base
+from drivefs.remote.webdav.paths import Base, parse_base
 from drivefs.remote.webdav.propfind import OWNCLOUD, PLAIN, QUOTA, space_of
-from drivefs.remote.webdav.session import Body, Session, trust
+from drivefs.remote.webdav.session import Session, trust
 from drivefs.remote.webdav.xml import Limits
 
 CONTRADICTED = (200, 206, 404, 410, 412, 416)
@@ -83,15 +84,16 @@ class WebDavRemote:
         return self._session.traffic
 
     async def connect(self) -> Observation:
-        options = await retry(self._options)
+        question = Question(Ref(), 0, (*PLAIN, *OWNCLOUD, *QUOTA), directory=True)
         try:
-            question = Question(Ref(), 0, (*PLAIN, *OWNCLOUD, *QUOTA), directory=True)
-            found = await retry(partial(self._ask, question))
+            base, options = await retry(self._greet)
+            found = await retry(partial(ask, self._session, base, question, self._limits))
         except (BadAnswer, NotFound, Refused) as error:
             raise NotAShare(f"{self._base.url} is not a WebDAV share: {error}") from error
         root = found.listing.directory
         if root.kind is not Kind.DIRECTORY:
-            raise NotAShare(f"{self._base.url} is a file: give the address of a folder")
+            raise NotAShare(f"{base.url} is a file: give the address of a folder")
+        self._move_to(base)
         self._capabilities = learn(options, found.headers, found.own)
         self._properties = (*PLAIN, *OWNCLOUD) if self._capabilities.file_ids else PLAIN
         return root
@@ -124,25 +126,28 @@ class WebDavRemote:
 
     # Metadata
 
-    async def _options(self) -> httpx.Headers:
-        """What the server tells of itself. PROPFIND decides whether it is a share: some refuse OPTIONS."""
+    async def _greet(self) -> tuple[Base, httpx.Headers]:
+        """Where the share says that it is, and what it tells of itself.
+
+        PROPFIND decides whether it is one: there are servers that refuse OPTIONS.
+        """
         exchange = self._session.exchange(self._session.metadata, "OPTIONS", self._base.url, headers={})
         async with exchange as response:
             await exchange.body.drain()
-        if exchange.moved_to is not None:
-            self._move_to(exchange.moved_to)
-        if response.is_success:
-            return response.headers
         error = error_of_status(response.status_code, "OPTIONS", response.headers)
         if error.temporary or error.account_wide:
             raise error
-        return httpx.Headers()
+        moved_to = exchange.moved_to
+        base = self._base if moved_to is None else parse_base(moved_to.partition("?")[0].partition("#")[0])
+        return base, response.headers if response.is_success else httpx.Headers()
 
-    def _move_to(self, url: str) -> None:
-        """Go on at another address of the same server, as it says that it is there for good."""
-        text = f"the share at {self._base.url} has moved for good: change its address to {url}"
-        logging.getLogger(__name__).warning(text)
-        self._base = parse_base(url)
+    def _move_to(self, base: Base) -> None:
+        """Go on at another address of the same server, where the share is for good."""
+        if base != self._base:
+            logging.getLogger(__name__).warning(
+                "the share at %s has moved for good: change its address to %s", self._base.url, base.url
+            )
+            self._base = base
 
     async def _ask(self, question: Question) -> Found:
         return await ask(self._session, self._base, question, self._limits)

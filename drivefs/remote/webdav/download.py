@@ -14,7 +14,7 @@ import msgspec
 from drivefs.errors import BadAnswer, Unreachable
 from drivefs.model import Kind, Observation, Ref, Version
 from drivefs.remote.base import Traffic
-from drivefs.remote.webdav.session import Body
+from drivefs.remote.webdav.body import Body
 from drivefs.remote.webdav.values import parse_content_range, parse_date, parse_etag, parse_size, quote_etag
 
 
@@ -55,8 +55,9 @@ class Wish(msgspec.Struct, frozen=True):
         headers = {"Accept-Encoding": "identity"}
         if not self.whole:
             headers["Range"] = f"bytes={self.offset}-{'' if self.last is None else self.last}"
-        if conditions and self.version.etag is not None and not self.version.weak:
-            headers["If-Match"] = quote_etag(self.version.etag)
+        etag = quote_etag(self.version.etag)
+        if conditions and etag is not None and not self.version.weak:
+            headers["If-Match"] = etag
         return headers
 
 

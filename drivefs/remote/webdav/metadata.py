@@ -11,10 +11,11 @@ import trio
 from drivefs.errors import BadAnswer
 from drivefs.model import Listing, Ref
 from drivefs.remote.webdav import propfind
+from drivefs.remote.webdav.body import Body
 from drivefs.remote.webdav.coding import Decoder
 from drivefs.remote.webdav.errors import error_of_status
 from drivefs.remote.webdav.paths import Base
-from drivefs.remote.webdav.session import Body, Session
+from drivefs.remote.webdav.session import Session
 from drivefs.remote.webdav.values import NS, parse_date
 from drivefs.remote.webdav.xml import Limits, Response
 
@@ -25,8 +26,6 @@ class Found(msgspec.Struct, frozen=True):
     listing: Listing
     own: Response
     headers: httpx.Headers
-    moved_to: str | None
-    """Where the server said the asked entry is for good."""
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -52,7 +51,7 @@ async def ask(session: Session, base: Base, question: Question, limits: Limits |
         await read_into(reader, exchange.body, Decoder(response.headers.get("content-encoding", "")))
     listing = reader.finish()
     assert reader.own is not None
-    return Found(listing, reader.own, response.headers, exchange.moved_to)
+    return Found(listing, reader.own, response.headers)
 
 
 async def read_into(reader: propfind.ListingReader, body: Body, decoder: Decoder) -> None:

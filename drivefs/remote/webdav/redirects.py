@@ -23,7 +23,10 @@ def target(method: str, url: str, status: int, location: str) -> str:
 
     Raises: BadAnswer when the redirect is not to be followed; its text names where it led to.
     """
-    wanted = urljoin(url, location)
+    try:
+        wanted = urljoin(url, location)
+    except ValueError as error:
+        raise BadAnswer(f"{method} {url}: the server redirects to no address at all") from error
     if wanted.partition("?")[0].endswith("/") and only_adds_slash(url, wanted):
         return url + "/"  # the host is left as we know it: behind a proxy a server may tell a wrong one
     shown = wanted.partition("?")[0]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -18,23 +17,21 @@ from typing import Final
 import certifi
 import httpcore
 import httpx
-import msgspec
 import trio
 
 from drivefs import __version__
 from drivefs.errors import BadAnswer, RemoteError, UsageError
 from drivefs.remote.base import RequestHook, Traffic
 from drivefs.remote.webdav import redirects
-from drivefs.remote.webdav.errors import TRANSPORT_ERRORS, mapped
+from drivefs.remote.webdav.body import CLOSE_SECONDS, Body
+from drivefs.remote.webdav.errors import mapped
 
 CONNECT_SECONDS: Final = 10.0
 STALL_SECONDS: Final = 30.0
 """How long one read or write may bring nothing."""
 KEEPALIVE_SECONDS: Final = 4.0
 """Apache closes after 5: being first avoids the race of both closing and sending."""
-CLOSE_SECONDS: Final = 2.0
 SOCKET_READ_BYTES: Final = 256 * 1024
-DRAIN_BYTES: Final = 64 * 1024
 
 
 def read_in_large_pieces(size: int = SOCKET_READ_BYTES) -> None:
@@ -67,12 +64,6 @@ def system_has_authorities() -> bool:
     )
 
 
-class Lane(msgspec.Struct, frozen=True):
-    """A kind of requests with its own limit."""
-
-    limiter: trio.CapacityLimiter
-
-
 class Session:
     """See the module. `path` in hooks is the encoded path of the URL."""
 
@@ -87,8 +78,8 @@ class Session:
         hook: RequestHook | None,
     ) -> None:
         read_in_large_pieces()
-        self.metadata = Lane(trio.CapacityLimiter(metadata_connections))
-        self.content = Lane(trio.CapacityLimiter(content_connections))
+        self.metadata = trio.CapacityLimiter(metadata_connections)
+        self.content = trio.CapacityLimiter(content_connections)
         self.traffic = Traffic()
         self._hook = hook
         self._client = httpx.AsyncClient(
@@ -107,10 +98,19 @@ class Session:
         )
 
     def exchange(
-        self, lane: Lane, method: str, url: str, *, headers: Mapping[str, str], content: bytes | None = None
+        self,
+        limiter: trio.CapacityLimiter,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        content: bytes | None = None,
     ) -> Exchange:
-        """One request, sent when the result is entered; leaving it lets go of the connection."""
-        return Exchange(self, lane, method, url, headers, content)
+        """One request, sent when the result is entered; leaving it lets go of the connection.
+
+        `limiter` is this session's `metadata` or `content`.
+        """
+        return Exchange(self, limiter, method, url, headers, content)
 
     async def aclose(self) -> None:
         with trio.move_on_after(CLOSE_SECONDS, shield=True):
@@ -137,48 +137,20 @@ class Session:
             self._hook(event, method, shown(url))
 
 
-class Body:
-    """The bytes of one answer as they come off the wire, undecoded, with errors of drivefs only."""
-
-    def __init__(self, response: httpx.Response, what: str) -> None:
-        self._response = response
-        self._what = what
-        self._pieces = response.aiter_raw()
-
-    async def receive(self) -> bytes:
-        """The next bytes; `b""` at the end, which HTTP itself has told."""
-        with mapped(self._what):
-            return await anext(self._pieces, b"")
-
-    async def drain(self) -> None:
-        """Read a short body to its end, so that the connection can be used again; a long one is left."""
-        length = self._response.headers.get("content-length", "")
-        if length.isdigit() and int(length) <= DRAIN_BYTES:
-            while await self.receive():
-                pass
-
-    async def aclose(self) -> None:
-        """Let go of the connection: for further use when all was read, else it is closed."""
-        with trio.move_on_after(CLOSE_SECONDS, shield=True):
-            await self._response.aclose()
-            await self._unwind()
-
-    async def _unwind(self) -> None:
-        """httpx and httpcore stack five generators per body, and closing the outer one leaves the inner ones to the
-        garbage collector, of which trio complains with reason. Reading from a closed connection ends them all."""
-        with suppress(*TRANSPORT_ERRORS):
-            while await anext(self._pieces, b""):
-                pass
-
-
 class Exchange:
     """A request and its answer, as a context; redirects are followed on the way in."""
 
     def __init__(
-        self, session: Session, lane: Lane, method: str, url: str, headers: Mapping[str, str], content: bytes | None
+        self,
+        session: Session,
+        limiter: trio.CapacityLimiter,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes | None,
     ) -> None:
         self._session = session
-        self._lane = lane
+        self._limiter = limiter
         self._method = method
         self._headers = headers
         self._content = content
@@ -195,7 +167,7 @@ class Exchange:
 
     async def __aenter__(self) -> httpx.Response:
         # On behalf of the exchange: one task may hold several streams open, and close them elsewhere.
-        await self._lane.limiter.acquire_on_behalf_of(self)
+        await self._limiter.acquire_on_behalf_of(self)
         try:
             return await self._send_and_follow()
         except BaseException:
@@ -227,7 +199,7 @@ class Exchange:
             if self._body is not None:
                 await self._body.aclose()
         finally:
-            self._lane.limiter.release_on_behalf_of(self)
+            self._limiter.release_on_behalf_of(self)
 
 
 def shown(url: str) -> str:

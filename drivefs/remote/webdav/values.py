@@ -40,8 +40,10 @@ def parse_etag(text: str | None) -> tuple[str, bool] | None:
     return (opaque, weak) if opaque else None
 
 
-def quote_etag(opaque: str) -> str:
-    """A strong entity tag for a condition."""
+def quote_etag(opaque: str | None) -> str | None:
+    """A strong entity tag for a condition; None for one that cannot stand in a header, though a server told it."""
+    if opaque is None or not opaque.isascii() or not opaque.isprintable() or '"' in opaque:
+        return None
     return f'"{opaque}"'
 
 
