@@ -31,7 +31,7 @@ from drivefs.remote.webdav.metadata import Found, Question, ask, server_time
 from drivefs.remote.webdav.paths import Base, parse_base
 from drivefs.remote.webdav.propfind import OWNCLOUD, PLAIN, QUOTA, space_of
 from drivefs.remote.webdav.session import Session, trust
-from drivefs.remote.webdav.xml import Limits
+from drivefs.remote.webdav.xml import RESOURCETYPE, Limits
 
 CONTRADICTED = (200, 206, 404, 410, 412, 416)
 """Statuses of a GET that cannot be true of a file whose version a PROPFIND confirms."""
@@ -118,7 +118,7 @@ class WebDavRemote:
         return Read(self, Wish(ref, version, offset, length))
 
     async def space(self) -> Space:
-        found = await retry(partial(self._ask, Question(Ref(), 0, QUOTA, directory=True)))
+        found = await retry(partial(self._ask, Question(Ref(), 0, (RESOURCETYPE, *QUOTA), directory=True)))
         return space_of(found.own)
 
     async def aclose(self) -> None:
