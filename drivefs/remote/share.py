@@ -58,17 +58,19 @@ def serve(directory: Path, host: str, port: int, user: str | None, password: str
     had, an open door to the network, or the missing extra.
     """
     settings = _checked(ShareSettings(str(directory), host, port, user, password, read_only))
-    server = _started(settings)
-    sys.stdout.write(_announcement(settings, server, made_password=password is None))
-    sys.stdout.flush()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    # Waited for instead of handled: an exception out of a signal handler, raised while cheroot holds the lock
+    # of its queue, leaves threads waiting for good. Blocked before the first thread, which inherits it.
+    ending = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ending)
     try:
-        server.serve()
-    except KeyboardInterrupt:
-        pass
-    finally:
+        server = _started(settings)
+        threading.Thread(target=server.serve, daemon=True).start()
+        sys.stdout.write(_announcement(settings, server, made_password=password is None))
+        sys.stdout.flush()
+        signal.sigwait(ending)
         server.stop()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
 
 
 def _checked(settings: ShareSettings) -> ShareSettings:
