@@ -121,7 +121,7 @@ class Stream:
 
     @property
     def window(self) -> int:
-        wanted = max(self._step, 2 * (self.reader - self.start), MIB)
+        wanted = max(2 * self._step, 2 * (self.reader - self.start), MIB)  # a range that was asked for is taken whole
         return min(wanted, WINDOW, self._content.room_ahead())
 
     # Its task
