@@ -1,10 +1,11 @@
-"""The bytes of one answer, as they come off the wire.
+"""The bytes of one answer, as they come off the wire, and those of a request, as they go out.
 
 Invariants: only errors of drivefs come out; the end is told only where HTTP told it, and an error is told for ever.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Final
 
@@ -27,6 +28,7 @@ class Body:
         self._response = response
         self._what = what
         self._pieces = response.aiter_raw()
+        self._left = parse_size(response.headers.get("content-length"))
         self._broken: RemoteError | None = None
 
     async def receive(self) -> bytes:
@@ -35,10 +37,20 @@ class Body:
             raise self._broken
         try:
             with mapped(self._what):
-                return await anext(self._pieces, b"")
+                data = await anext(self._pieces, b"")
+                await self._finish(len(data))
+                return data
         except RemoteError as error:
             self._broken = error
             raise
+
+    async def _finish(self, received: int) -> None:
+        """Only a body that was read to its end leaves a connection that can be used again. Readers stop when they have
+        the bytes they want; where these were the last, reading the end waits for nothing."""
+        if self._left is not None and received:
+            self._left -= received
+            if self._left == 0:
+                await anext(self._pieces, b"")
 
     async def drain(self) -> None:
         """Read a short body to its end, so that the connection can be used again; a long one is left."""
@@ -59,3 +71,32 @@ class Body:
         with suppress(*TRANSPORT_ERRORS):
             while await anext(self._pieces, b""):
                 pass
+
+
+class SentBytes(httpx.AsyncByteStream):
+    """The body of a request. Each `async for` starts anew, so the request can be sent again, to authenticate say.
+
+    No generator, unlike httpx's own: one that is cancelled in the middle would be left to the garbage collector.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return Once(self._content)
+
+
+class Once:
+    """Gives one piece, then ends."""
+
+    def __init__(self, piece: bytes) -> None:
+        self._piece = piece
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece, self._piece = self._piece, b""
+        if not piece:
+            raise StopAsyncIteration
+        return piece

@@ -23,7 +23,7 @@ from drivefs import __version__
 from drivefs.errors import BadAnswer, RemoteError, UsageError
 from drivefs.remote.base import RequestHook, Traffic
 from drivefs.remote.webdav import redirects
-from drivefs.remote.webdav.body import CLOSE_SECONDS, Body
+from drivefs.remote.webdav.body import CLOSE_SECONDS, Body, SentBytes
 from drivefs.remote.webdav.errors import mapped
 
 CONNECT_SECONDS: Final = 10.0
@@ -124,6 +124,7 @@ class Session:
         try:
             with mapped(what, answered=False):
                 request = self._client.build_request(method, url, headers=dict(headers), content=content)
+                request.stream = SentBytes(content or b"")
                 response = await self._client.send(request, stream=True)
         except RemoteError as error:
             self.traffic.failed += 1

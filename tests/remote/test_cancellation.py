@@ -1,0 +1,80 @@
+"""Each await of the WebDAV client is cancelled in turn; whatever happened, the remote must go on and hold nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+
+from drivefs.model import Ref, Version
+from drivefs.remote.webdav.client import WebDavRemote
+from tests.support.scripted import Asked, file, folder, http, multistatus, scripted
+
+FILE = Ref(("f",))
+VERSION = Version("e1", 300_000)
+
+
+class CancelAtStep(trio.abc.Instrument):
+    """Cancels `scope` just before the task that made this takes its n-th step."""
+
+    def __init__(self, step: int) -> None:
+        self.left = step
+        self.scope = trio.CancelScope()
+        self.task = trio.lowlevel.current_task()
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task is self.task:
+            self.left -= 1
+            if self.left == 0:
+                self.scope.cancel()
+
+
+def answer(asked: Asked) -> bytes:
+    if asked.method == "GET":
+        return http(200, bytes(300_000), ETag='"e1"')
+    if asked.target == "/f":
+        return http(207, multistatus(file("/f", size=300_000)))
+    if not asked.target.endswith("/"):
+        return http(301, Location=asked.target + "/")
+    return http(207, multistatus(folder(asked.target), *(file(f"{asked.target}{n}") for n in range(300))))
+
+
+async def listing(remote: WebDavRemote) -> None:
+    assert len((await remote.list(Ref())).children) == 300
+
+
+async def stat_of_a_folder(remote: WebDavRemote) -> None:
+    await remote.stat(Ref(("d",)))
+
+
+async def content(remote: WebDavRemote) -> None:
+    received = 0
+    async with remote.read(FILE, version=VERSION) as stream:
+        while piece := await stream.receive():
+            received += len(piece)
+    assert received == 300_000
+
+
+@pytest.mark.parametrize("operation", [listing, stat_of_a_folder, content])
+@pytest.mark.parametrize("fresh", [True, False], ids=["new connection", "kept connection"])
+async def test_cancelled_anywhere(operation: Callable[[WebDavRemote], Awaitable[None]], fresh: bool) -> None:
+    cancelled = 0
+    async with scripted(answer) as server:
+        remote = WebDavRemote(server.url, metadata_connections=1, content_connections=1)
+        for step in range(1, 1000):
+            if fresh:
+                await remote.aclose()
+                remote = WebDavRemote(server.url, metadata_connections=1, content_connections=1)
+            cut = CancelAtStep(step)
+            trio.lowlevel.add_instrument(cut)
+            with cut.scope:
+                await operation(remote)
+            trio.lowlevel.remove_instrument(cut)
+            if cut.left > 0:
+                break  # it ended before this step
+            cancelled += cut.scope.cancelled_caught
+            with trio.fail_after(5):
+                await operation(remote)  # would wait for ever for a place that was not given back
+        await remote.aclose()
+    assert cancelled >= 3
