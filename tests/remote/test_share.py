@@ -229,8 +229,8 @@ class Served:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Exit code."""
         self.process.send_signal(number)
-        self.said += self.output.read()
-        return self.process.wait(20)
+        self.said += self.process.communicate(timeout=20)[0]
+        return self.process.returncode
 
 
 @contextmanager
