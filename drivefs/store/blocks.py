@@ -214,8 +214,12 @@ class BlockStore:
             self._usage = await self._keeper.usage()
 
     async def _adopt(self) -> None:
-        batch = [(stored, block, block.bytes_here(), block.extents()) for stored, block in self._to_adopt.values()]
-        self._to_adopt = {}
+        queued, self._to_adopt = self._to_adopt.values(), {}
+        batch = [
+            (stored, block, block.bytes_here(), block.extents())
+            for stored, block in queued
+            if stored.block(block.number) is block
+        ]
         if not batch:
             return
         done, self._usage = await self._keeper.adopt([self._adoption(block, size) for _, block, size, _ in batch])

@@ -165,7 +165,6 @@ class Stream:
             self._progress_at = trio.current_time()
         try:
             await self._request(start, end)
-            self._failures = 0
         except RemoteError as error:
             if not error.temporary:
                 raise
@@ -187,16 +186,18 @@ class Stream:
         # A background stream got its slot from whoever started it.
         slot = nullcontext() if self.background else content.limits.interactive
         asked_at = trio.current_time()
-        with trio.CancelScope(deadline=self._progress_at + PATIENCE) as self._stall:
-            async with slot, content.read_remote(start, length) as source:
-                self._answered_at = trio.current_time()
-                self._latency = self._answered_at - asked_at
-                content.answered(self, source.observed)
-                if source.offset > start:
-                    raise BadAnswer(f"asked for bytes from {start}, the answer starts at {source.offset}")
-                self.position = source.offset
-                await self._pump(source, end)
-        self.connected = False
+        try:
+            with trio.CancelScope(deadline=self._progress_at + PATIENCE) as self._stall:
+                async with slot, content.read_remote(start, length) as source:
+                    self._answered_at = trio.current_time()
+                    self._latency = self._answered_at - asked_at
+                    content.answered(self, source.observed)
+                    if source.offset > start:
+                        raise BadAnswer(f"asked for bytes from {start}, the answer starts at {source.offset}")
+                    self.position = source.offset
+                    await self._pump(source, end)
+        finally:
+            self.connected = False
         if self._stall.cancelled_caught:
             raise Unreachable(f"no byte came for {PATIENCE:.0f} s")
 
@@ -223,29 +224,27 @@ class Stream:
         came = True
         while came and self.ahead > self.window:
             came = await self._woken_within(LINGER)
-        self._arrived(0)
+        self._progress_at = trio.current_time()
         self._stall.deadline = self._progress_at + PATIENCE
         return came
 
     async def _keep(self, piece: bytes) -> None:
         content = self._content
         self._stall.deadline = float("inf")  # what follows waits for us, not for the server
+        if not content.stored.has(self.position):  # bytes that come a second time are no progress
+            self._failures = 0
+            self._progress_at = trio.current_time()
         try:
             content.stored.write(self.position, piece)
         except NoSpace:
             await content.write_without_room(self, piece)
             if self.over:
                 return
-        self._arrived(len(piece))
+        self.position += len(piece)
+        self._arrived_bytes += len(piece)
         content.arrived(self)
         if self.background and not self._joined:
             await content.limits.give_way()
         await content.limits.down.take(len(piece))
         await content.keep_up()
         self._stall.deadline = trio.current_time() + PATIENCE
-
-    def _arrived(self, size: int) -> None:
-        self.position += size
-        self._arrived_bytes += size
-        self._failures = 0
-        self._progress_at = trio.current_time()

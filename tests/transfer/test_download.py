@@ -16,6 +16,7 @@ from drivefs.model import Ref
 from drivefs.remote.faulty import Fault
 from drivefs.remote.memory import Options
 from drivefs.store.index import BLOCK_SIZE
+from tests.store.block_helpers import FIRST
 from tests.transfer.world import KIB, MIB, World, pattern, read, read_all
 
 
@@ -447,3 +448,34 @@ async def test_a_full_disk_serves_reads_without_keeping(world: World, monkeypatc
         await world.blocks.flush()
         assert (world.home.known(entry.content), world.blocks.used()) == ([], 0)
     assert world.received == entry.size
+
+
+async def test_without_ranges_a_link_that_always_breaks_is_an_error_in_the_end(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    world = World(tmp_path, Options(ranges=False))
+    entry = world.put("f", pattern(4 * MIB))
+    world.remote.decide = lambda call: Fault(cut=MIB)
+    async with world.start() as downloads:
+        shared = downloads.open(entry)
+        before = trio.current_time()
+        with pytest.raises(Unreachable):
+            await shared.read(2 * MIB, 100)
+        assert trio.current_time() - before <= 31
+        assert await read(shared, 0, MIB) == world.share.content("f")[:MIB]
+        shared.close()
+
+
+async def test_a_cancelled_fetch_stops_and_keeps_what_came(world: World) -> None:
+    entry = world.put("f", pattern(8 * MIB))
+    world.remote.decide = lambda call: Fault(cut=MIB) if call.number == 1 else Fault(until=trio.Event())
+    async with world.start() as downloads:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(downloads.fetch, entry)
+            while len(world.remote.calls) < 2:
+                await trio.sleep(0.001)
+            nursery.cancel_scope.cancel()
+        assert downloads.transfers() == []
+        assert world.limits.background.borrowed_tokens == 0
+        await world.blocks.flush()
+        assert world.home.index.blocks(entry.content)[FIRST].extents == ((0, MIB),)
