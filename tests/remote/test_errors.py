@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import ssl
 
 import h11
@@ -101,3 +103,23 @@ def test_an_untrusted_certificate_says_what_to_do() -> None:
     assert type(error) is errors.TlsError
     assert "self-signed certificate" in str(error)
     assert "CA certificate" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("cause", "text"),
+    [
+        (OSError(errno.ECONNREFUSED, "x"), "connection refused"),
+        (
+            ExceptionGroup("all", [OSError(errno.EHOSTUNREACH, "x"), OSError(errno.ENETUNREACH, "y")]),
+            "no route to host",
+        ),
+        (socket.gaierror(-2, "Name or service not known"), "no server of this name is known"),
+        (None, "all attempts failed"),
+    ],
+)
+def test_what_the_system_says_is_told(cause: Exception | None, text: str) -> None:
+    failed = OSError("all attempts failed")
+    failed.__cause__ = cause
+    error = httpx.ConnectError("all attempts failed")
+    error.__cause__ = failed if isinstance(cause, ExceptionGroup) else cause
+    assert str(error_of_transport(error, "OPTIONS https://h/")) == f"OPTIONS https://h/: {text}"

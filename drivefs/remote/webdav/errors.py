@@ -5,6 +5,8 @@ Texts name what was asked and what to do; they hold no headers, no bodies and no
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -107,17 +109,26 @@ def error_of_transport(error: Exception, what: str, *, answered: bool = True) ->
     return BadAnswer(f"{what}: not a valid HTTP answer ({_reason(error)})")
 
 
-def _cause(error: BaseException, kind: type[E]) -> E | None:
-    """The first error of this kind among `error` and what led to it."""
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """`error` and what led to it; of a group (one for each address of a host) the first."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, kind):
-            return seen
-        seen = seen.__cause__ or seen.__context__
-    return None
+        yield seen
+        group = seen.exceptions if isinstance(seen, BaseExceptionGroup) else ()
+        seen = group[0] if group else seen.__cause__ or seen.__context__
+
+
+def _cause(error: BaseException, kind: type[E]) -> E | None:
+    return next((cause for cause in _causes(error) if isinstance(cause, kind)), None)
 
 
 def _reason(error: Exception) -> str:
+    """What a person can do something with: the system's own words, where it had any."""
+    if _cause(error, socket.gaierror) is not None:
+        return "no server of this name is known"
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return os.strerror(cause.errno).lower()
     return str(error) or type(error).__name__
 
 

@@ -118,7 +118,7 @@ class Session:
 
     async def send(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> httpx.Response:
         """The start of an answer, whatever its status. Raises the errors of the way there."""
-        what = f"{method} {shown(url)}"
+        what = f"{method} {url}"
         self.traffic.requests += 1
         self.tell("request", method, url)
         try:
@@ -184,7 +184,7 @@ class Exchange:
         all_permanent = True
         for _ in range(redirects.LIMIT + 1):
             response = await self._session.send(self._method, self.url, self._headers, self._content)
-            self._body = Body(response, f"{self._method} {shown(self.url)}")
+            self._body = Body(response, f"{self._method} {self.url}")
             status, location = response.status_code, response.headers.get("location")
             if status not in redirects.STATUSES or location is None:
                 return response
@@ -193,7 +193,7 @@ class Exchange:
             self.url = redirects.target(self._method, self.url, status, location)
             all_permanent = all_permanent and status in redirects.PERMANENT
             self.moved_to = self.url if all_permanent else None
-        raise BadAnswer(f"{self._method} {shown(self.url)}: the server redirects without end")
+        raise BadAnswer(f"{self._method} {self.url}: the server redirects without end")
 
     async def _let_go(self) -> None:
         try:
@@ -204,5 +204,5 @@ class Exchange:
 
 
 def shown(url: str) -> str:
-    """A URL as texts may show it: its path."""
+    """A URL as hooks are told it: its path."""
     return "/" + url.partition("://")[2].partition("/")[2]
