@@ -75,9 +75,12 @@ def mounted_at(mountpoint: str) -> Mount | None:
 
 
 def is_dead(mountpoint: str) -> bool:
-    """True when a FUSE mount is there whose daemon is gone."""
+    """True when a FUSE mount is there whose daemon is gone.
+
+    A stat would be answered from the kernel's memory for as long as it may keep attributes; statfs is always asked.
+    """
     try:
-        os.stat(mountpoint)
+        os.statvfs(mountpoint)
     except OSError as problem:
         return problem.errno == errno.ENOTCONN
     return False
