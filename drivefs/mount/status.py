@@ -42,6 +42,8 @@ class Control:
 
     async def status(self) -> DriveStatus:
         drive, settings, engine = self._drive, self._drive.settings, self._drive.engine
+        # Before the counting: when the first sync is said to be done, what is counted is the result of it.
+        initial_sync_done, state, message = engine.initial_sync_done, self._state(), self._message()
         totals = await drive.totals()
         upcoming = engine.next_sync
         traffic = drive.remote.traffic
@@ -53,11 +55,11 @@ class Control:
             direction=str(settings.direction),
             mounted=True,
             pid=os.getpid(),
-            state=self._state(),
-            message=self._message(),
+            state=state,
+            message=message,
             interval_s=settings.interval,
             initial_sync=InitialSync(
-                done=engine.initial_sync_done,
+                done=initial_sync_done,
                 directories=totals.directories + 1 - totals.unlisted,
                 entries=totals.entries,
             ),
