@@ -23,15 +23,7 @@ from typing import Protocol
 
 import msgspec
 
-from drivefs.model import Listing, Observation, Ref, Space, Version, encode_name
-
-NAME_MAX = 255
-"""Bytes of the longest name that can exist here (Linux)."""
-
-
-def can_exist_here(name: str) -> bool:
-    """Whether a name that a server gave can be the name of an entry here; the others are counted as hidden."""
-    return name not in ("", ".", "..") and not {"/", "\0"} & set(name) and len(encode_name(name)) <= NAME_MAX
+from drivefs.model import Listing, Observation, Ref, Space, Version
 
 
 class Capabilities(msgspec.Struct, frozen=True):

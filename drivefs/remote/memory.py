@@ -20,7 +20,8 @@ import trio
 
 from drivefs.errors import BadAnswer, NotFound, VersionMismatch
 from drivefs.model import Kind, Listing, Observation, Ref, Space, Version
-from drivefs.remote.base import Capabilities, Traffic, can_exist_here
+from drivefs.names import can_exist_here
+from drivefs.remote.base import Capabilities, Traffic
 
 Where = Ref | str | tuple[str, ...]
 """A place in the share, as is handiest: `"a/b"`, `("a", "b")` (any names at all), or a `Ref`."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from drivefs.errors import BadAnswer, RemoteError
 from drivefs.model import Kind, Listing, Observation, Ref, Space, Version
-from drivefs.remote.base import can_exist_here
+from drivefs.names import can_exist_here
 from drivefs.remote.webdav.errors import error_of_status
 from drivefs.remote.webdav.paths import Base, decode_segment
 from drivefs.remote.webdav.values import parse_date, parse_etag, parse_size
