@@ -123,6 +123,14 @@ class DriveHome:
         with process_of(self.pid) as process:
             process(number)
 
+    def kill_any(self) -> None:
+        """SIGKILL for the daemon of a drive that may not be saved in the configuration yet."""
+        (folder,) = (self.root / "state" / "drivefs").iterdir()
+        holder = lock.holder(drive_paths(folder.name, self.environ))
+        assert holder is not None, "no daemon serves the drive"
+        with process_of(holder.pid) as process:
+            process(signal.SIGKILL)
+
     def clean_up(self) -> None:
         """Nothing runs and nothing is mounted afterwards, however the test ended."""
         with contextlib.suppress(ValueError):
