@@ -214,12 +214,15 @@ class BlockStore:
             self._usage = await self._keeper.usage()
 
     async def _adopt(self) -> None:
-        queued, self._to_adopt = self._to_adopt.values(), {}
+        queued, self._to_adopt = list(self._to_adopt.values()), {}
         batch = [
             (stored, block, block.bytes_here(), block.extents())
             for stored, block in queued
             if stored.block(block.number) is block
         ]
+        for stored, _ in queued:
+            if not stored.bytes_here():  # dropped, and nobody has it open
+                self._forget_if_unused(stored)
         if not batch:
             return
         done, self._usage = await self._keeper.adopt([self._adoption(block, size) for _, block, size, _ in batch])
