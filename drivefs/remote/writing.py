@@ -10,11 +10,15 @@ Rules for every implementation, beside those of `base`:
 - `Done` is given only after the share itself showed the new state in an answer of its own.
 - An answer that never came is looked up (RFC 9110 section 9.2.2: a change may have been applied though the reply was
   lost). Only when looking fails too is it `Unknown`.
-- Temporary failures before anything was changed are raised as errors, after the usual patience.
+- What cannot be done now but may be later (`temporary` and `account_wide` errors) is raised when nothing of the change
+  is left on the share, after the usual patience. Where bytes were sent already it is `Later`, so that they need not be
+  sent again.
+- Cancelling any call leaves no lock, and no staging name that the journal does not hold.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -95,13 +99,30 @@ class Unknown(msgspec.Struct, frozen=True):
     staged: Staged | None = None
 
 
+class Later(msgspec.Struct, frozen=True):
+    """Not made, for a reason that passes (the name is locked, the link broke before the commit, the share is full).
+
+    `staged`, where the bytes were sent already: `commit` goes on with them, `discard` gives them up.
+    """
+
+    error: RemoteError
+    staged: Staged | None = None
+
+
 class Refused(msgspec.Struct, frozen=True):
     """Not made, and asking again will not help: the entry is parked with this reason."""
 
     error: RemoteError
 
 
-Outcome = Done | Conflict | Unknown | Refused
+Outcome = Done | Conflict | Unknown | Later | Refused
+
+
+class NewFile(msgspec.Struct, frozen=True):
+    """One of a batch: a file that is not on the share yet."""
+
+    name: str
+    content: Content
 
 
 class WriteCapabilities(msgspec.Struct, frozen=True):
@@ -110,12 +131,18 @@ class WriteCapabilities(msgspec.Struct, frozen=True):
 
     atomic_put: bool = False
     """An interrupted PUT leaves what was there; nobody sees half of it."""
+    put_creates: bool = False
+    """PUT with `If-None-Match: *` refuses a name that is taken, though perhaps not by who writes it just now."""
     checks_put: bool = False
     """PUT with If-Match or If-None-Match is checked, and as late as when the bytes are in."""
     checks_move: bool = False
     """MOVE checks the If header against the destination's ETag."""
     checks_delete: bool = False
     """DELETE checks the If or If-Match header."""
+    checks_mkdir: bool = False
+    """MKCOL refuses a name that is taken."""
+    moves_keep_version: bool = False
+    """A file that is renamed keeps its ETag and its time, so that a rename can be told after its answer was lost."""
     locks: bool = False
     """LOCK works (RFC 4918 class 2), and keeps other clients that use locks out."""
     keeps_mtime: bool = False
@@ -134,13 +161,21 @@ class WritableRemote(Remote, Protocol):
     @property
     def write_capabilities(self) -> WriteCapabilities: ...
 
-    async def prepare(self) -> WriteCapabilities:
+    async def prepare(self, journal: Journal) -> WriteCapabilities:
         """Learn what the server does, before the first change: from what it says of itself, or by a test on files of
-        our own in a folder of our own, removed afterwards."""
+        our own in a folder of our own, journalled like any staging name, and removed afterwards."""
         ...
 
     async def write(self, ref: Ref, content: Content, *, expected: Version | None, journal: Journal) -> Outcome:
         """Create (`expected` is NOTHING) or replace a file."""
+        ...
+
+    async def create(self, folder: Ref, files: Sequence[NewFile], journal: Journal) -> list[Outcome]:
+        """Create many small files in one folder; the outcomes in the same order.
+
+        The same promises as `write`, with fewer requests: where one is enough to create a file, all of the batch are
+        verified by one listing. Whatever hinders one of them is its own outcome (`Later` for what passes).
+        """
         ...
 
     async def commit(self, staged: Staged, target: Ref, *, expected: Version | None, journal: Journal) -> Outcome:
