@@ -295,8 +295,9 @@ class Engine:
         before = self.problems
         self.problems = {}
         for inode, error in found.problems.items():
-            since = before[inode].since if inode in before else time.time()
-            self.problems[inode] = Problem("/".join(self._tree.path(inode)) or "/", str(error), since)
+            if self._tree.exists(inode):
+                since = before[inode].since if inode in before else time.time()
+                self.problems[inode] = Problem("/".join(self._tree.path(inode)) or "/", str(error), since)
 
     def _ended_well(self) -> None:
         self.blocked = None
