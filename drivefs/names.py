@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from drivefs.model import encode_name
 
 MAX_NAME_BYTES = 255
@@ -23,3 +25,8 @@ def can_exist_here(name: str) -> bool:
 
 def is_own(name: str) -> bool:
     return name.startswith(OWN_PREFIX)
+
+
+def staging_name() -> str:
+    """A new name for bytes on their way: never used before, and short enough for every server."""
+    return OWN_PREFIX + secrets.token_hex(8)

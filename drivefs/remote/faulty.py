@@ -43,7 +43,8 @@ class Fault(msgspec.Struct, frozen=True):
     after: RemoteError | None = None
     """Raised in place of the answer, when the server has already done it."""
     cut: int | None = None
-    """A read ends with Unreachable after so many bytes; a listing that breaks off anywhere is a BadAnswer."""
+    """A read, or an upload, ends with Unreachable after so many bytes; a listing that breaks off anywhere is a
+    BadAnswer."""
 
 
 Decide = Callable[[Call], Fault | None]

@@ -147,6 +147,18 @@ class MemoryRemote:
         """The names in a directory as they are on the share now."""
         return set(self._find(path_of(where)).children)
 
+    def look(self, where: Where) -> Observation | None:
+        """An entry as the share would show it now; None when there is none."""
+        path = path_of(where)
+        try:
+            return self._observe(path[-1] if path else "", self._find(path))
+        except KeyError:
+            return None
+
+    def used(self) -> int:
+        """Bytes of all files."""
+        return sum(len(node.content) for node in self._root.walk())
+
     # The port
 
     @property
@@ -164,11 +176,11 @@ class MemoryRemote:
         )
 
     async def connect(self) -> Observation:
-        await self._request("connect", Ref())
+        await self.request("connect", Ref())
         return self._observe("", self._root)
 
     async def list(self, ref: Ref) -> Listing:
-        await self._request("list", ref)
+        await self.request("list", ref)
         node = self._answer(ref)
         if node.kind is not Kind.DIRECTORY:
             raise BadAnswer(f"{ref} is no directory")
@@ -177,24 +189,23 @@ class MemoryRemote:
         return Listing(self._observe(ref.name, node), children, hidden=len(shown) - len(children))
 
     async def stat(self, ref: Ref) -> Observation:
-        await self._request("stat", ref)
+        await self.request("stat", ref)
         return self._observe(ref.name, self._answer(ref))
 
     def read(self, ref: Ref, *, version: Version, offset: int = 0, length: int | None = None) -> MemoryRead:
         return MemoryRead(self, ref, version, offset, length)
 
     async def space(self) -> Space:
-        await self._request("space", Ref())
-        used = sum(len(node.content) for node in self._root.walk())
+        await self.request("space", Ref())
         total = self.options.total_bytes
-        return Space(None, None) if total is None else Space(used, max(0, total - used))
+        return Space(None, None) if total is None else Space(self.used(), max(0, total - self.used()))
 
     async def aclose(self) -> None:
         await trio.lowlevel.checkpoint()
 
     async def open_stream(self, ref: Ref, version: Version, offset: int, length: int | None) -> MemoryStream:
         """What entering `read` does: the request, the checks, and the stream."""
-        await self._request("read", ref, offset, length)
+        await self.request("read", ref, offset, length)
         node = self._answer(ref)
         if node.kind is not Kind.FILE:
             raise BadAnswer(f"{ref} is no file")
@@ -205,12 +216,13 @@ class MemoryRemote:
         end = len(node.content) if length is None or not self.options.ranges else offset + length
         return MemoryStream(observed, start, node.content[start:end], self.options.piece_bytes, self.traffic)
 
-    # Inside
-
-    async def _request(self, method: str, ref: Ref, offset: int = 0, length: int | None = None) -> None:
+    async def request(self, method: str, ref: Ref, offset: int = 0, length: int | None = None) -> None:
+        """Log a request, as a server would at its arrival; other tasks get their turn."""
         await trio.lowlevel.checkpoint()
         self.traffic.requests += 1
         self.requests.append(Request(method, str(ref), offset, length))
+
+    # Inside
 
     def _answer(self, ref: Ref) -> Node:
         try:

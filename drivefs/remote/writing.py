@@ -25,11 +25,25 @@ from typing import Protocol
 import msgspec
 
 from drivefs.errors import RemoteError
-from drivefs.model import Observation, Ref, Version
+from drivefs.model import Kind, Observation, Ref, Version
 from drivefs.remote.base import Remote
 
 NOTHING = None
 """As an expectation: no entry stands at that place."""
+
+
+def as_expected(observed: Observation | None, expected: Version | None) -> bool:
+    """Whether what stands at a place (None: nothing) is what a change expects there.
+
+    Directories are told by their id alone: their ETags and times change with what is in them. A version with a size
+    is that of a file.
+    """
+    if observed is None or expected is None:
+        return observed is None and expected is None
+    if observed.kind is not Kind.DIRECTORY:
+        return expected.same(observed.version)
+    ids = {expected.file_id, observed.version.file_id} - {None}
+    return expected.size is None and len(ids) <= 1
 
 
 class Pieces(Protocol):
@@ -170,7 +184,7 @@ class WritableRemote(Remote, Protocol):
         """Create (`expected` is NOTHING) or replace a file."""
         ...
 
-    async def create(self, folder: Ref, files: Sequence[NewFile], journal: Journal) -> list[Outcome]:
+    async def create(self, folder: Ref, files: Sequence[NewFile], journal: Journal) -> Sequence[Outcome]:
         """Create many small files in one folder; the outcomes in the same order.
 
         The same promises as `write`, with fewer requests: where one is enough to create a file, all of the batch are
