@@ -140,6 +140,7 @@ class Drive:
                 if inode not in opened:
                     self.blocks.drop(inode, content)
             self.trash.purge()
+            await self.blocks.checkpoint()
             if self.mirror is not None:
                 self.mirror.wake()
 

@@ -169,10 +169,9 @@ class BlockCache(diskcache.Cache):  # type: ignore[misc]
         disk = os.statvfs(self._folder)
         return Usage(int(used), disk.f_bavail * disk.f_frsize)
 
-    def forget_session(self, session: int) -> None:
-        """Remove what was stored in that session."""
-        rows = self._sql("SELECT key FROM Cache WHERE tag = ?", (session,)).fetchall()
-        self.discard(key for (key,) in rows)
+    def stored_since(self, session: int) -> list[Key]:
+        """What was stored in that session and later ones."""
+        return [key for (key,) in self._sql("SELECT key FROM Cache WHERE tag >= ?", (session,)).fetchall()]
 
     def reconcile(self) -> set[Key]:
         """Make the table and the folder say the same; gives the keys of what is there."""

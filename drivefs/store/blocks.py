@@ -15,7 +15,6 @@ is about to read; a block that fills, or is being continued, is never evicted; o
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +28,7 @@ from drivefs.store.blockfiles import BlockFiles
 from drivefs.store.content import Block, Home, StoredContent
 from drivefs.store.index import BLOCK_SIZE, BlockIndex, BlockNumber
 from drivefs.store.keeper import CacheKeeper
-from drivefs.store.session import BOOT_ID, SessionMarker
+from drivefs.store.session import BOOT_ID, SessionMarker, sync_files
 from drivefs.store.whole import assemble
 
 _QUEUE_LIMIT = 32
@@ -50,7 +49,7 @@ class BlockStore:
 
     def __init__(
         self, folder: Path, index: BlockIndex, *, limit: int, min_free: int = 0,
-        sync: Callable[[], None] = os.sync, boot_id: str | None = None,
+        sync: Callable[[list[Path]], None] = sync_files, boot_id: str | None = None,
     ) -> None:  # fmt: skip
         self.limit = limit
         self.min_free = min_free
@@ -73,7 +72,7 @@ class BlockStore:
         self._progress = trio.Event()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """The service. Cancel it to end the store: then all is saved, synced, and marked clean.
+        """The service. Cancel it to end the store: then all is saved and, if the disk is not too slow, synced.
 
         Raises: StoreError when the cache folder cannot be used.
         """

@@ -23,16 +23,21 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+SYNC_SECONDS = 3.0
+"""How long the end waits for the disk."""
+
 
 class CacheKeeper:
     """`begin` first, `end` last."""
 
-    def __init__(self, folder: Path, marker: SessionMarker, sync: Callable[[], None]) -> None:
+    def __init__(self, folder: Path, marker: SessionMarker, sync: Callable[[list[Path]], None]) -> None:
         self.kept = folder / "blocks"
         self.incoming = folder / "incoming"
         self._marker = marker
         self._sync = sync
         self._session = 0
+        self._unsynced = 0
+        """The oldest session that may hold blocks which are not on the disk yet."""
         self._cache: BlockCache | None = None
         self._one = trio.CapacityLimiter(1)
 
@@ -62,12 +67,22 @@ class CacheKeeper:
         return await self._run(self._usage)
 
     async def checkpoint(self) -> None:
-        """Sync all, and start a new session."""
-        await self._run(self._checkpoint)
+        """Sync what was stored so far, beside all other work: a later power cut does not cost it."""
+        session, paths = await self._run(self._next_session)
+        await trio.to_thread.run_sync(self._sync, paths)
+        await self._run(lambda: self._synced(session, clean=False))
 
     async def end(self) -> None:
-        """Sync all, and mark the session clean. Takes as long as the disk does: a sync cannot be given up."""
-        await self._run(self._end)
+        """Sync what was stored, mark the session clean, and let go of the database.
+
+        Where the disk is too slow for that the session stays unclean: then a power cut would cost its blocks.
+        """
+        session, paths = await self._run(self._next_session)
+        synced = False
+        with trio.move_on_after(SYNC_SECONDS):
+            await trio.to_thread.run_sync(self._sync, paths)
+            synced = True
+        await self._run(lambda: self._close(session if synced else None))
 
     async def _run(self, call: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(call, limiter=self._one)
@@ -78,10 +93,10 @@ class CacheKeeper:
         shutil.rmtree(self.incoming, ignore_errors=True)
         self.incoming.mkdir(parents=True)
         last = self._marker.begin()
-        self._session = last.number
+        self._session = self._unsynced = last.number
         cache = self._open()
         if last.lost is not None:
-            cache.forget_session(last.lost)
+            cache.discard(cache.stored_since(last.lost))
         here = cache.reconcile() if last.doubtful else None
         self._marker.mark(self._session, clean=False)
         return here
@@ -129,15 +144,24 @@ class CacheKeeper:
             done = {key for adoption in adoptions for key in self._adopt([adoption])}
         return done
 
-    def _checkpoint(self) -> None:
-        self._sync()
+    def _next_session(self) -> tuple[int, list[Path]]:
+        """What is stored from now on is of a new session; gives its number, and the files of the older ones."""
+        nothing: list[Key] = []
+        keys = self._guarded(lambda cache: cache.stored_since(self._unsynced), nothing)
         self._session += 1
-        self._marker.mark(self._session, clean=False)
         if self._cache is not None:
             self._cache.session = self._session
+        return self._session, [self.kept / key for key in keys]
 
-    def _end(self) -> None:
+    def _synced(self, session: int, *, clean: bool) -> None:
+        try:
+            self._marker.mark(session, clean=clean)
+            self._unsynced = session
+        except OSError as error:  # the folder was taken away, or the disk is full: the old marker still tells the truth
+            log.info("could not mark the cache %s as synced: %s", self.kept.parent, error)
+
+    def _close(self, synced: int | None) -> None:
+        if synced is not None:
+            self._synced(synced, clean=True)
         if self._cache is not None:
             self._cache.close()
-        self._sync()
-        self._marker.mark(self._session, clean=True)

@@ -15,6 +15,7 @@ from drivefs.store.blocks import BlockStore
 from drivefs.store.content import StoredContent
 from drivefs.store.db import Database
 from drivefs.store.index import BLOCK_SIZE, BlockIndex, BlockNumber
+from drivefs.store.session import sync_files
 
 MIB = 1024 * 1024
 FIRST = BlockNumber(0)
@@ -33,6 +34,7 @@ class Home:
         self.min_free = min_free
         self.boot = "boot-1"
         self.syncs = 0
+        self._marker = b""
         self.db = Database(folder / "drive.db")
         self.index = BlockIndex(self.db)
 
@@ -43,17 +45,18 @@ class Home:
         async with trio.open_nursery() as nursery:
             await nursery.start(store.run)
             yield store
+            marker = self.folder / "session"
+            self._marker = marker.read_bytes() if marker.exists() else b""
             nursery.cancel_scope.cancel()
 
     def new_store(self) -> BlockStore:
         return BlockStore(
-            self.folder, self.index, limit=self.limit, min_free=self.min_free, sync=self._sync, boot_id=self.boot
+            self.folder, self.index, limit=self.limit, min_free=self.min_free, sync=self.sync, boot_id=self.boot
         )
 
     def killed(self) -> None:
-        """Make the last run look as if it had been killed: its marker is still there."""
-        marker = self.folder / "session"
-        marker.write_bytes(marker.read_bytes().replace(b'"clean":true', b'"clean":false'))
+        """Make the last run look as if it had been killed: its marker is as it was before the end."""
+        (self.folder / "session").write_bytes(self._marker)
 
     def power_cut(self) -> None:
         self.killed()
@@ -65,7 +68,8 @@ class Home:
     def known(self, content: int) -> list[int]:
         return sorted(self.index.blocks(ContentId(content)))
 
-    def _sync(self) -> None:
+    def sync(self, paths: list[Path]) -> None:
+        sync_files(paths)
         self.syncs += 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
 
 import diskcache
@@ -12,6 +13,7 @@ import trio
 
 from drivefs.errors import NoSpace
 from drivefs.model import ContentId, Inode
+from drivefs.store import keeper
 from drivefs.store.blockcache import Adoption, BlockCache, Goal, block_key, parse_key
 from drivefs.store.index import BLOCK_SIZE, BlockNumber
 from tests.store.block_helpers import MIB, Home, data_now, data_of, open_content, pattern, put, read_back
@@ -183,6 +185,24 @@ async def test_a_checkpoint_saves_what_was_stored_before_it(home: Home) -> None:
     async with home.start() as store:
         assert await read_back(store, 1, SMALL) == pattern(SMALL)
         assert await read_back(store, 2, SMALL) is None
+
+
+async def test_an_end_that_the_disk_is_too_slow_for_is_not_marked_clean(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow_disk(paths: list[Path]) -> None:
+        while True:
+            trio.from_thread.check_cancelled()
+            time.sleep(0.01)
+
+    monkeypatch.setattr(keeper, "SYNC_SECONDS", 0.2)
+    monkeypatch.setattr(home, "sync", slow_disk)
+    async with home.start() as store:
+        await put(store, 1, pattern(SMALL))
+    assert b'"clean":false' in (home.folder / "session").read_bytes()
+    home.boot += "+"
+    async with home.start() as store:
+        assert await read_back(store, 1, SMALL) is None
 
 
 async def test_the_session_is_marked_unclean_while_it_runs(home: Home) -> None:
