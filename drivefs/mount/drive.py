@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import trio
 
 from drivefs.config import DrivePaths, DriveSettings
@@ -68,7 +70,7 @@ class Drive:
         self._lister = Lister(self.tree, observer, self.link, lambda observed: self.engine.notice(observed))
         removal = Removal(remote, self.tree, self._takeover, self.blocks, self.trash, settings.max_delete)
         self.engine = Engine(remote, self.tree, self._lister, removal, self.link, interval=settings.interval)
-        self.mirror = Mirror(self.tree, self.downloads, self.link) if mirror else None
+        self.mirror = Mirror(self.tree, self.downloads, self.link, self._room) if mirror else None
         self.fs = FileSystem(
             self.tree,
             self.downloads,
@@ -150,6 +152,11 @@ class Drive:
             await self.link.wait_changed()
             if self.link.offline:
                 self.downloads.went_offline()
+
+    def _room(self) -> int:
+        """Bytes that may be stored before the disk has less than `min_free`."""
+        disk = os.statvfs(self.paths.cache)
+        return disk.f_bavail * disk.f_frsize - self.settings.min_free
 
     def _locate(self, inode: Inode) -> Ref:
         """Where an open file is on the remote. A version whose name has gone, or moved on, is nowhere any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 import trio
@@ -25,12 +26,14 @@ class Fetcher(Protocol):
 
 
 class Mirror:
-    """`full` says that the disk has no room for all; what is there goes on being served."""
+    """`room` tells how many bytes may still be stored. `full` says that the disk has no room for all; what is there
+    goes on being served, and nothing is pushed out for what comes later."""
 
-    def __init__(self, tree: Tree, fetcher: Fetcher, link: Link) -> None:
+    def __init__(self, tree: Tree, fetcher: Fetcher, link: Link, room: Callable[[], int]) -> None:
         self._tree = tree
         self._fetcher = fetcher
         self._link = link
+        self._room = room
         self._wake = trio.Event()
         self.full = False
 
@@ -42,11 +45,12 @@ class Mirror:
         """Pull what is not here, wait until woken, and again; what failed is tried then."""
         while True:
             self._wake = trio.Event()
-            self.full = False
-            await self._pull_all()
+            await self.pull()
             await self._wake.wait()
 
-    async def _pull_all(self) -> None:
+    async def pull(self) -> None:
+        """One round: everything that is not here, as far as there is room."""
+        self.full = False
         last = Inode(0)
         limiter = trio.CapacityLimiter(PARALLEL)
         async with trio.open_nursery() as nursery:
@@ -61,6 +65,8 @@ class Mirror:
 
     async def _pull(self, entry: Entry, limiter: trio.CapacityLimiter) -> None:
         try:
+            if entry.size > self._room():
+                self.full = True
             if not self._link.offline and not self.full:
                 await self._fetcher.fetch(entry)
         except NoSpace:
