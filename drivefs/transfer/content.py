@@ -52,6 +52,8 @@ class Surroundings(Protocol):
     def on_settled(self) -> Callable[[Inode, ContentId, Observation], None]: ...
     @property
     def is_offline(self) -> Callable[[], bool]: ...
+    @property
+    def on_unreachable(self) -> Callable[[], None]: ...
     def start(self, stream: Stream) -> None: ...
     def closed(self, content: SharedContent) -> None: ...
 
@@ -206,6 +208,10 @@ class SharedContent:
     def check_online(self) -> None:
         if self._around.is_offline():
             raise Offline("the server is known to be unreachable")
+
+    def unreachable(self) -> None:
+        """A request did not get through: others may know soon that none will."""
+        self._around.on_unreachable()
 
     def room_ahead(self) -> int:
         return self._around.blocks.room_ahead()

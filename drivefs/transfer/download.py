@@ -32,10 +32,11 @@ class Transfer(msgspec.Struct, frozen=True):
 class Downloads:
     """The drive's `ContentSource`.
 
-    locate      where an inode is on the remote now
-    on_changed  the version that is open is not there any more; with what was seen instead, if anything
-    on_settled  an answer showed that an unsettled version is final now
-    is_offline  True while the remote is known to be unreachable: nothing is tried then
+    locate          where an inode is on the remote now
+    on_changed      the version that is open is not there any more; with what was seen instead, if anything
+    on_settled      an answer showed that an unsettled version is final now
+    on_unreachable  a request did not get through
+    is_offline      True while the remote is known to be unreachable: nothing is tried then
 
     The callbacks run in the loop's thread and must not block.
     """
@@ -45,6 +46,7 @@ class Downloads:
         on_changed: Callable[[Inode, Observation | None], None],
         on_settled: Callable[[Inode, ContentId, Observation], None],
         is_offline: Callable[[], bool],
+        on_unreachable: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self.remote = remote
         self.blocks = blocks
@@ -53,6 +55,7 @@ class Downloads:
         self.on_changed = on_changed
         self.on_settled = on_settled
         self.is_offline = is_offline
+        self.on_unreachable = on_unreachable
         self._contents: dict[ContentId, SharedContent] = {}
         self._nursery: trio.Nursery | None = None
 

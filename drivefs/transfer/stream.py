@@ -172,6 +172,8 @@ class Stream:
 
     async def _back_off(self, error: RemoteError) -> None:
         self._failures += 1
+        if isinstance(error, Unreachable):
+            self._content.unreachable()
         pause = min(_LONGEST_PAUSE, 0.1 * 2**self._failures) * random.uniform(0.5, 1.0)
         if isinstance(error, ServerBusy) and error.retry_after is not None:
             pause = max(pause, error.retry_after)

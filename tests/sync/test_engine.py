@@ -93,6 +93,18 @@ async def test_back_online_it_goes_on_by_itself(tmp_path: Path, autojump_clock: 
         assert not made.link.offline
 
 
+async def test_a_transfer_in_trouble_has_the_link_looked_at_at_once(tmp_path: Path, autojump_clock: MockClock) -> None:
+    remote = Lying().with_files(["a"])
+    async with world(tmp_path, remote) as made:
+        made.engine.doubt()
+        await trio.sleep(1)
+        assert not made.link.offline
+        remote.fail_stat["/"] = Unreachable("cable cut")
+        made.engine.doubt()
+        await trio.sleep(1)
+        assert made.link.offline
+
+
 async def test_wrong_credentials_are_not_tried_again_unasked(tmp_path: Path, autojump_clock: MockClock) -> None:
     remote = Lying().with_files(["a"])
     async with world(tmp_path, remote) as made:

@@ -205,6 +205,7 @@ async def test_a_server_that_is_away_is_an_error_in_bounded_time(world: World, a
         with pytest.raises(Unreachable):
             await shared.read(0, 100)
         assert 20 <= trio.current_time() - before <= 31
+        assert world.not_reached > 0, "who watches the link is told, and need not wait as long"
         world.remote.decide = lambda call: None
         assert await read(shared, 0, 100) == world.share.content("f")[:100]
         shared.close()

@@ -34,6 +34,7 @@ class World:
         self.changed: list[tuple[Inode, Observation | None]] = []
         self.settled: list[ContentId] = []
         self.offline = False
+        self.not_reached = 0
         self.blocks: BlockStore
         self.downloads: Downloads
 
@@ -57,10 +58,14 @@ class World:
                 on_changed=lambda inode, observed: self.changed.append((inode, observed)),
                 on_settled=lambda inode, content, observed: self.settled.append(content),
                 is_offline=lambda: self.offline,
+                on_unreachable=self._not_reached,
             )  # fmt: skip
             await nursery.start(self.downloads.run)
             yield self.downloads
             nursery.cancel_scope.cancel()
+
+    def _not_reached(self) -> None:
+        self.not_reached += 1
 
     def asked(self) -> list[tuple[int, int | None]]:
         """The ranges that were asked for."""
