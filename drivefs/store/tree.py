@@ -229,10 +229,10 @@ SELECT
     count(*) FILTER (WHERE complete),
     count(*) FILTER (WHERE NOT complete AND kind = 1 AND cached > 0),
     count(*) FILTER (WHERE NOT complete AND (kind = 2 OR cached = 0)),
-    coalesce(sum(hidden), 0),
+    (SELECT coalesce(sum(hidden), 0) FROM entry),
     coalesce(sum(cached), 0)
 FROM (
-    SELECT kind, listed, cached, hidden,
+    SELECT kind, listed, cached,
         CASE kind WHEN 2 THEN inode NOT IN incomplete ELSE cached >= size END AS complete
     FROM entry WHERE inode != 1
 )
