@@ -40,6 +40,7 @@ class DriveHome:
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.realpath(root))
         self.mountpoint = self.root / "Drive"
+        self.command = Path(sys.executable).parent / "drivefs"
         self.mountpoint.mkdir(exist_ok=True)
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "DRIVEFS_P"))}
         folders = {f"XDG_{kind}_HOME": str(self.root / kind.lower()) for kind in ("CONFIG", "CACHE", "STATE")}
@@ -49,12 +50,12 @@ class DriveHome:
             "HOME": str(self.root),
             "XDG_RUNTIME_DIR": str(self.root / "run"),
             "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
-            "PYTHONWARNINGS": "error",
+            "PYTHONWARNINGS": "error,ignore:subprocess",  # the daemon outlives the command on purpose
         }
 
     def run(self, *arguments: object, **variables: str) -> Ran:
         return subprocess.run(
-            [Path(sys.executable).parent / "drivefs", *map(str, arguments)],
+            [self.command, *map(str, arguments)],
             env={**self.environ, **variables},
             cwd=self.root,
             stdin=subprocess.DEVNULL,
