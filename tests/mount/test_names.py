@@ -16,7 +16,8 @@ ODD = [
     "a b", "%41", "%2F", "a%20b", "#hash", "what?", "a;b", "a&b", "a+b", "a:b", "a=b,c", "back\\slash", "'quote'",
     '"double"', "<xml>&amp;</xml>", "[x]{y}", "~tilde", ".hidden", "..two", "...", "trailing.", " lead", "trail ",
     "tab\there", "new\nline", unicodedata.normalize("NFC", "Ünïcödé"), unicodedata.normalize("NFD", "Ünïcödé"),
-    "emoji 😀👩‍👩‍👧", "日本語", "x" * 255, "ü" * 127, "UPPER", "upper", "*", "$HOME", "`x`", "-rf", "CON", "@at", "|pipe",
+    "emoji 😀👩‍👩‍👧", "日本語", "x" * 255, "ü" * 127,
+    "UPPER", "upper", "*", "$HOME", "`x`", "-rf", "CON", "@at", "|pipe",
 ]  # fmt: skip
 BYTES = [b"latin-\xe4", b"\xff\xfe", b"broken \xc3"]
 
