@@ -43,6 +43,9 @@ class Capabilities(msgspec.Struct, frozen=True):
     """A directory's own version changes when an entry is created, deleted, renamed or replaced in it."""
     hides_dotfiles: bool = False
     """Names that start with a dot are left out of listings though they exist (nginx)."""
+    composes_names: bool = False
+    """Names are kept in Unicode's composed form (NFC), whatever form they were sent in (Nextcloud, ownCloud): an entry
+    is found by either, and listed by that one."""
     space: bool = False
     """The share tells how much room is left."""
 

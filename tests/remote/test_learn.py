@@ -69,5 +69,6 @@ async def test_a_server_with_ids_is_asked_for_them_and_the_others_are_not() -> N
             tree_etags=has_ids,
             folder_versions=has_ids,
             strong_etags=has_ids,
+            composes_names=has_ids,
             space=False,
         )

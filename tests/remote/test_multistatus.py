@@ -183,10 +183,11 @@ def test_owncloud_tells_ids_permissions_and_checksums() -> None:
         '<D:resourcetype/><o:fileid xmlns:o="http://owncloud.org/ns">42</o:fileid>'
         '<o:id xmlns:o="http://owncloud.org/ns">0042x</o:id>'
         '<o:permissions xmlns:o="http://owncloud.org/ns">RGDNVW</o:permissions>'
-        '<o:checksums xmlns:o="http://owncloud.org/ns"><o:checksum>SHA1:abc</o:checksum></o:checksums>'
+        '<o:checksums xmlns:o="http://owncloud.org/ns"><o:checksum>MD5:12</o:checksum>'
+        "<o:checksum>SHA1:ABC ADLER32:0</o:checksum></o:checksums>"
     )
     (child,) = read(multistatus(folder("/dav/"), entry("/dav/a", propstat(properties)))).children
-    assert (child.version.file_id, child.permissions, child.checksum) == ("42", "RGDNVW", "SHA1:abc")
+    assert (child.version.file_id, child.permissions, child.checksum) == ("0042x", "RGDNVW", "SHA1:abc")
 
 
 @pytest.mark.parametrize(("number", "available"), [("5", 5), ("-3", None), ("", None)])

@@ -10,7 +10,7 @@ import httpx
 
 from drivefs.model import Kind, Observation
 from drivefs.remote.base import Capabilities
-from drivefs.remote.webdav.propfind import AVAILABLE, FILE_ID, ID, USED, space_of
+from drivefs.remote.webdav.propfind import AVAILABLE, FILE_ID, ID, PERMISSIONS, USED, space_of
 from drivefs.remote.webdav.xml import Response
 
 MOD_DAV_FS = "<http://apache.org/dav/propset/fs/1>"
@@ -30,11 +30,13 @@ def learn(options: httpx.Headers, answer: httpx.Headers, root: Response) -> Capa
         server=server,
         ranges=answer.get("accept-ranges") != "none",
         file_ids=has_ids,
-        tree_etags=has_ids,
+        # what was mounted into a Nextcloud from elsewhere changes without it
+        tree_etags=has_ids and "M" not in root.found.get(PERMISSIONS, ""),
         folder_versions=has_ids or own_listing,
         # nginx tells of class 2 alone, which no other does; others behind an nginx tell their own classes.
         hides_dotfiles=server.startswith("nginx") and classes <= {"2", ""},
         strong_etags=has_ids or own_listing,
+        composes_names=has_ids,
         space=AVAILABLE in root.found and USED in root.found and space_of(root).available is not None,
     )
 

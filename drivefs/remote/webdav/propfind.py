@@ -12,6 +12,7 @@ from drivefs.errors import BadAnswer, RemoteError
 from drivefs.model import Kind, Listing, Observation, Ref, Space, Version
 from drivefs.names import can_exist_here
 from drivefs.remote.webdav.errors import error_of_status
+from drivefs.remote.webdav.owncloud import best_checksum
 from drivefs.remote.webdav.paths import Base, decode_segment
 from drivefs.remote.webdav.values import parse_date, parse_etag, parse_size
 from drivefs.remote.webdav.xml import DAV, OC, RESOURCETYPE, Limits, MultistatusParser, Response
@@ -52,7 +53,11 @@ def kind_of(response: Response) -> Kind:
 
 
 def observation(response: Response, name: str, at: float) -> Observation:
-    """The entry of one response. `at`: the server's clock, in seconds."""
+    """The entry of one response. `at`: the server's clock, in seconds.
+
+    The id is oc:id, which the header OC-FileId tells, too, and which holds the name of the installation: the number
+    alone (oc:fileid) would mean another file after the server was set up anew. Both stay over renames and rewrites.
+    """
     found = response.found
     kind = kind_of(response)
     etag = parse_etag(found.get(ETAG))
@@ -60,10 +65,10 @@ def observation(response: Response, name: str, at: float) -> Observation:
         etag=etag[0] if etag else None,
         size=parse_size(found.get(LENGTH)) if kind is Kind.FILE else None,  # lighttpd tells one for folders, too
         mtime_ns=parse_date(found.get(MODIFIED)),
-        file_id=found.get(FILE_ID) or found.get(ID) or None,
+        file_id=found.get(ID) or found.get(FILE_ID) or None,
         weak=bool(etag and etag[1]),
     )
-    return Observation(name, kind, version, at, found.get(PERMISSIONS), found.get(CHECKSUMS) or None)
+    return Observation(name, kind, version, at, found.get(PERMISSIONS), best_checksum(found.get(CHECKSUMS)))
 
 
 def space_of(response: Response) -> Space:

@@ -132,7 +132,7 @@ class MultistatusParser:
             if self._in_prop and name in self._wanted:
                 self._properties[name] = self._nested or "".join(self._text).strip()
         elif depth > PROPERTY:
-            self._nested = "collection" if name == COLLECTION else self._nested or "".join(self._text).strip()
+            self._end_of_nested(name)
         elif depth == OF_PROPSTAT:
             if name == STATUS and self._within == PROPSTAT:
                 self._status = parse_status("".join(self._text))
@@ -143,6 +143,15 @@ class MultistatusParser:
             self._end_of_response()
         self._text.clear()
         self._text_length = 0
+
+    def _end_of_nested(self, name: str) -> None:
+        """The texts inside of a property, with spaces between."""
+        if name == COLLECTION:
+            self._nested = "collection"
+        elif self._nested != "collection":
+            self._nested = f"{self._nested} {''.join(self._text).strip()}".strip()
+            if len(self._nested) > self._limits.text:
+                raise BadAnswer("the answer has a property without end")
 
     def _end_of_response_part(self, name: str) -> None:
         if name == PROPSTAT:
