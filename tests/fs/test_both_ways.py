@@ -8,7 +8,7 @@ import os
 import pytest
 import trio
 
-from tests.fs.views import View, names, read_file, rest
+from tests.fs.views import Mounted, View, names, read_file, rest
 
 MIB = 1024 * 1024
 
@@ -142,7 +142,7 @@ async def test_handles_live_for_themselves(view: View) -> None:
     await view.sync()
     first, second = await view.open("file"), await view.open("file")
     await view.close(first)
-    with failing(errno.EBADF) if type(view).__name__ == "Mounted" else failing(errno.EINVAL):
+    with failing(errno.EBADF if isinstance(view, Mounted) else errno.EINVAL):
         await view.read(first, 0, 1)
     assert await view.read(second, 0, 100) == b"content"
     await view.close(second)

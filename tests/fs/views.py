@@ -20,6 +20,7 @@ import trio
 
 from drivefs.config import DrivePaths, DriveSettings
 from drivefs.errors import DriveError
+from drivefs.fs.filesystem import blocks_of
 from drivefs.fs.handles import Handle
 from drivefs.model import ROOT, Entry, Inode
 from drivefs.mount.drive import Drive
@@ -208,8 +209,6 @@ class DirectWalk:
 
 
 def _stat_of(entry: Entry) -> Stat:
-    from drivefs.fs.filesystem import blocks_of
-
     return Stat(
         inode=entry.inode,
         is_directory=entry.is_directory,

@@ -11,7 +11,7 @@ import pytest
 
 from tests.mount.files import MIB, OLD, methods, pattern, put
 from tests.support.drive import DriveHome, drive, drop_pages, wait_until
-from tests.support.servers import Server
+from tests.support.servers import Server, apache
 
 
 @pytest.fixture
@@ -82,11 +82,8 @@ def test_a_second_read_asks_nobody_and_a_change_is_seen(server: Server, mounted:
     assert path.read_text() == "new content"
 
 
-def test_a_change_that_keeps_size_and_time_is_seen(server: Server, tmp_path: Path) -> None:
+def test_a_change_that_keeps_size_and_time_is_seen(tmp_path: Path) -> None:
     """Told by the ETag alone: Apache is made to put the inode in it."""
-    server.stop()
-    from tests.support.servers import apache
-
     with apache(extra="FileETag INode MTime Size") as telling:
         put(telling.data / "file", "old")
         with drive(tmp_path, telling.url, "--interval", "1h") as mounted:
@@ -141,10 +138,7 @@ def test_the_folder_of_a_shell_stays_its_folder(server: Server, mounted: DriveHo
         os.close(descriptor)
 
 
-def test_nothing_is_left_of_files_that_were_read_after_the_kernel_forgot_them(
-    server: Server, mounted: DriveHome
-) -> None:
-    """Many names and handles, changed again and again: every read gives one version whole."""
+def test_every_version_of_a_file_is_read_whole(server: Server, mounted: DriveHome) -> None:
     path = mounted.mountpoint / "file"
     for number in range(1, 15):
         content = f"{number} " * number

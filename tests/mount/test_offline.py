@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,8 +20,6 @@ from tests.support.servers import Server, apache, wait_until_ready
 @contextmanager
 def away(server: Server) -> Iterator[Callable[[], None]]:
     """The server is stopped; calling what this gives starts it again, at the same address."""
-    import subprocess
-
     server.stop()
     started: list[subprocess.Popen[bytes]] = []
 
@@ -103,7 +102,7 @@ def test_a_drive_that_never_was_here_needs_its_server(tmp_path: Path) -> None:
         assert not new.is_mounted
 
 
-def test_a_server_that_hangs_in_the_middle_is_no_end_of_file(server: Server, mounted: DriveHome) -> None:
+def test_a_server_that_goes_in_the_middle_is_no_end_of_file(server: Server, mounted: DriveHome) -> None:
     with (mounted.mountpoint / "large").open("rb", buffering=0) as file:
         assert len(file.read(1000)) == 1000
         with away(server):

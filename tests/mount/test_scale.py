@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-
 from tests.mount.files import MIB
 from tests.mount.test_names import ANSWER
 from tests.support.drive import drive
