@@ -68,7 +68,11 @@ class DriveSettings(msgspec.Struct, frozen=True):
     min_free: int = 2**30
     user: str | None = None
     password_command: str | None = None
+    auth: Literal["auto", "basic", "digest", "bearer"] = "auto"
     ca_cert: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    pin_cert: str | None = None
     read_only: bool = False
     ignore: tuple[str, ...] = DEFAULT_IGNORE
     limit_up: int | None = None
@@ -78,6 +82,11 @@ class DriveSettings(msgspec.Struct, frozen=True):
     xattr: bool = False
     indexers: Literal["deny", "allow"] = "deny"
     insecure_auth: bool = False
+
+    @property
+    def logs_in(self) -> bool:
+        """Whether there is a password to find; a token (`auth = "bearer"`) needs no user name."""
+        return self.user is not None or self.auth == "bearer"
 
 
 class DrivePaths(msgspec.Struct, frozen=True):
@@ -171,6 +180,15 @@ def format_size(size: int) -> str:
     return str(size)
 
 
+def parse_pin(text: str) -> str:
+    """The SHA-256 fingerprint of a certificate in its one form, `SHA256:` and pairs of digits. Raises: ValueError."""
+    kind, _, digits = text.strip().partition(":")
+    pairs = digits.replace(":", "").upper()
+    if kind.upper() not in ("SHA256", "SHA-256") or not re.fullmatch("[0-9A-F]{64}", pairs):
+        raise ValueError("SHA256: and the 64 hexadecimal digits of a certificate's fingerprint")
+    return "SHA256:" + bytes.fromhex(pairs).hex(":").upper()
+
+
 def parse_remote(text: str) -> str:
     """The address of a remote in its one form: http(s) with a trailing slash, or `demo:`.
 
@@ -212,6 +230,10 @@ def _absolute(value: object) -> str:
 
 def _remote(value: object) -> str:
     return parse_remote(_text(value))
+
+
+def _pin(value: object) -> str:
+    return parse_pin(_text(value))
 
 
 def _duration(value: object) -> float:
@@ -276,7 +298,11 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "min_free": _size,
     "user": _text,
     "password_command": _text,
+    "auth": _one_of("auto", "basic", "digest", "bearer"),
     "ca_cert": _absolute,
+    "client_cert": _absolute,
+    "client_key": _absolute,
+    "pin_cert": _pin,
     "read_only": _switch,
     "ignore": _patterns,
     "limit_up": _positive_size,

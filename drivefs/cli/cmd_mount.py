@@ -47,7 +47,7 @@ def _mount_in_background(launch: Launch, given: Given, debug: bool) -> int:
     check_free(settings, launch.paths)
     check_can_mount(settings)
     launch.paths.make()
-    if settings.user is None and os.environ.get(VARIABLE):
+    if not settings.logs_in and os.environ.get(VARIABLE):
         click.echo(f"drivefs: {VARIABLE} is not used: the drive has no user; add --user NAME", err=True)
     report = start(launch, given, debug)
     if report.error:

@@ -36,12 +36,13 @@ def command(mountpoint: str, no_input: bool, **options: Any) -> int:
     check_supported(settings)
     check_free(settings, paths)
     password = os.environ.get(VARIABLE)
-    if password and settings.user is None:
+    if password and not settings.logs_in:
         raise UsageError(f"{VARIABLE} is set, but the drive has no user: add --user NAME")
     save_drive(paths.config_file, settings)
     click.echo(f"Drive {settings.name}: {settings.remote} at {point}, {settings.direction}")
     click.echo(f"Saved in {paths.config_file}")
     if password:
-        click.echo(f"Password of {settings.user} stored {store_password(settings, password, paths.config_file)}")
+        whose = f"Password of {settings.user}" if settings.user else "Token"
+        click.echo(f"{whose} stored {store_password(settings, password, paths.config_file)}")
     click.echo(f"To mount it, {typed('drivefs', 'mount', point)}")
     return 0

@@ -11,6 +11,7 @@ import logging.handlers
 import os
 import sys
 import threading
+from urllib.parse import urlsplit
 
 from drivefs.cli.background import Report, send_report
 from drivefs.cli.checks import check_can_mount
@@ -89,8 +90,13 @@ def _serve(launch: Launch, reporter: _Reporter | None, debug: bool) -> int:
 
 
 def _with_address(text: str, settings: DriveSettings) -> str:
-    """A remote knows requests; a person knows the address that was typed."""
-    return text if settings.remote in text else f"{settings.remote}: {text}"
+    """A remote knows requests and hosts; a person knows the address that was typed."""
+    remote = settings.remote
+    if text.startswith(remote):
+        return text
+    head, _, rest = text.partition(": ")
+    told = head == urlsplit(remote).netloc or head.endswith(f" {remote}")
+    return f"{remote}: {rest if told else text}"
 
 
 def _remember(launch: Launch, password: str | None) -> None:
@@ -103,17 +109,17 @@ def _remember(launch: Launch, password: str | None) -> None:
 
 
 def find_credentials(settings: DriveSettings, paths: DrivePaths) -> Credentials | None:
-    """What to log in with, None for a drive without a user. Raises: Unauthorized, UsageError."""
-    if settings.user is None:
+    """What to log in with, None for a drive without a user and a token. Raises: Unauthorized, UsageError."""
+    if not settings.logs_in:
         return None
     password = resolve_password(settings, paths.config_file)
     os.environ.pop(VARIABLE, None)  # not for the processes that this one starts
     if password is None:
         raise Unauthorized(
-            f"{settings.mountpoint}: no password for user {settings.user}; "
+            f"{settings.mountpoint}: no {f'password for user {settings.user}' if settings.user else 'token'}; "
             f"set {VARIABLE} and {typed('drivefs', 'setup', settings.mountpoint, '--no-input')}"
         )
-    return Credentials(settings.user, password)
+    return Credentials(settings.user or "", password)
 
 
 def _set_up_logging(paths: DrivePaths, debug: bool, to_stderr: bool) -> None:

@@ -52,8 +52,9 @@ def remember(launch: Launch, password: str | None) -> list[str]:
         return []
     save_drive(paths.config_file, settings)
     done = [f"drive {settings.name} saved in {paths.config_file}"]
-    if password and settings.user:
-        done.append(f"password of {settings.user} stored {store_password(settings, password, paths.config_file)}")
+    if password and settings.logs_in:
+        whose = f"password of {settings.user}" if settings.user else "token"
+        done.append(f"{whose} stored {store_password(settings, password, paths.config_file)}")
     return done
 
 

@@ -36,7 +36,17 @@ _OPTIONS = (
     click.option("--user", metavar="NAME", help="User name on the server. The password: DRIVEFS_PASSWORD, see below."),
     click.option("--password-command", metavar="CMD", help="A program that prints the password."),
     click.option(
+        "--auth",
+        type=click.Choice(["auto", "basic", "digest", "bearer"]),
+        help="How to log in; bearer: the password is a token. [auto: as the server asks]",
+    ),
+    click.option(
         "--ca-cert", metavar="FILE", type=click.Path(), help="Trust the certificates in this file (PEM) as well."
+    ),
+    click.option("--client-cert", metavar="FILE", type=click.Path(), help="Your own certificate (PEM) to log in with."),
+    click.option("--client-key", metavar="FILE", type=click.Path(), help="Its key, if not in the same file."),
+    click.option(
+        "--pin-cert", metavar="SHA256:…", help="Trust the server's certificate with this fingerprint, and no other."
     ),
     click.option("--read-only", is_flag=True, default=None, help="Refuse all local changes (EROFS)."),
     click.option("--ignore", metavar="PATTERN", multiple=True, help="Add a pattern, as in .gitignore; repeatable."),
@@ -47,6 +57,8 @@ _OPTIONS = (
         "--insecure-auth", is_flag=True, default=None, help="Send the password over http:// to another machine, too."
     ),
 )
+
+_FILES = {"ca_cert", "client_cert", "client_key"}
 
 PASSWORD_HELP = """The password is taken from the variable DRIVEFS_PASSWORD, else from --password-command, else from
 the keyring or the file where it was stored. It cannot be given on the command line, where others could read it."""
@@ -62,10 +74,10 @@ def drive_options(command: Command) -> Command:
 def given_options(values: dict[str, Any]) -> Given:
     """What was given on the command line, with file names made absolute: the daemon runs in another folder."""
     given = {key: value for key, value in values.items() if value not in (None, ())}
-    if "ca_cert" in given:
-        given["ca_cert"] = os.path.abspath(given["ca_cert"])
-        if not os.path.isfile(given["ca_cert"]):
-            raise UsageError(f"--ca-cert: {given['ca_cert']}: no such file")
+    for key in _FILES & given.keys():
+        given[key] = os.path.abspath(given[key])
+        if not os.path.isfile(given[key]):
+            raise UsageError(f"--{key.replace('_', '-')}: {given[key]}: no such file")
     return given
 
 

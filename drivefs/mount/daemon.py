@@ -67,9 +67,17 @@ def _open(settings: DriveSettings, url: str, credentials: Credentials | None) ->
     return open_remote(
         url,
         credentials=credentials,
-        ca_cert=Path(settings.ca_cert) if settings.ca_cert else None,
+        auth=settings.auth,
+        ca_cert=_path(settings.ca_cert),
+        client_cert=_path(settings.client_cert),
+        client_key=_path(settings.client_key),
+        pin_cert=settings.pin_cert,
         allow_insecure_auth=settings.insecure_auth,
     )
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
 
 
 async def _main(settings: DriveSettings, paths: DrivePaths, remote: Remote, ready: Ready) -> None:

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from drivefs.errors import UsageError
 from drivefs.remote.base import RequestHook
-from drivefs.remote.webdav.auth import Credentials
+from drivefs.remote.webdav.auth import Credentials, Scheme
 from drivefs.remote.webdav.client import WebDavRemote
+from drivefs.remote.webdav.paths import parse_base
+from drivefs.remote.webdav.tls import Tls
 
 
 def open_remote(
     url: str,
     *,
     credentials: Credentials | None = None,
+    auth: Scheme = "auto",
     ca_cert: Path | None = None,
+    client_cert: Path | None = None,
+    client_key: Path | None = None,
+    pin_cert: str | None = None,
     allow_insecure_auth: bool = False,
     hook: RequestHook | None = None,
 ) -> WebDavRemote:
     """The remote at `url` (http, https, dav, davs), not yet connected; nothing is sent.
 
-    Raises: UsageError when the address is none of these, holds a password, or would get one unencrypted.
+    Raises: UsageError when the address is none of these, holds a password, or would get one unencrypted, and when
+    a certificate or key cannot be used.
     """
+    tls = Tls(ca_cert, client_cert, client_key, pin_cert)
+    if (client_cert or pin_cert) and not parse_base(url).secure:
+        raise UsageError(f"{url}: certificates are for https addresses")
     return WebDavRemote(
-        url, credentials=credentials, ca_cert=ca_cert, allow_insecure_auth=allow_insecure_auth, hook=hook
+        url, credentials=credentials, auth=auth, tls=tls, allow_insecure_auth=allow_insecure_auth, hook=hook
     )

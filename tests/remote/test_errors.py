@@ -100,7 +100,7 @@ def test_an_untrusted_certificate_says_what_to_do() -> None:
     cause = httpx.ConnectError("tls")
     cause.__cause__ = certificate
     error = error_of_transport(cause, "OPTIONS /", answered=False)
-    assert type(error) is errors.TlsError
+    assert isinstance(error, errors.TlsError)
     assert "self-signed certificate" in str(error)
     assert "CA certificate" in str(error)
 
@@ -108,18 +108,19 @@ def test_an_untrusted_certificate_says_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("cause", "text"),
     [
-        (OSError(errno.ECONNREFUSED, "x"), "connection refused"),
+        (OSError(errno.ECONNREFUSED, "x"), "connection refused (check the address and the port)"),
         (
             ExceptionGroup("all", [OSError(errno.EHOSTUNREACH, "x"), OSError(errno.ENETUNREACH, "y")]),
-            "no route to host",
+            "no route to host (check the network)",
         ),
-        (socket.gaierror(-2, "Name or service not known"), "no server of this name is known"),
-        (None, "all attempts failed"),
+        (socket.gaierror(-2, "Name or service not known"), "name not found (check the address, and the network)"),
+        (socket.gaierror(socket.EAI_AGAIN, "x"), "the name cannot be looked up (check the network)"),
+        (None, "all attempts failed (check the network)"),
     ],
 )
 def test_what_the_system_says_is_told(cause: Exception | None, text: str) -> None:
     failed = OSError("all attempts failed")
     failed.__cause__ = cause
-    error = httpx.ConnectError("all attempts failed")
+    error = httpx.ConnectError("all attempts failed", request=httpx.Request("OPTIONS", "https://h:8443/"))
     error.__cause__ = failed if isinstance(cause, ExceptionGroup) else cause
-    assert str(error_of_transport(error, "OPTIONS https://h/")) == f"OPTIONS https://h/: {text}"
+    assert str(error_of_transport(error, "OPTIONS https://h/")) == f"h:8443: {text}"

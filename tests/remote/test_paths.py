@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from drivefs.errors import UsageError
 from drivefs.model import decode_name
-from drivefs.remote.webdav.auth import Credentials, choose_auth, is_loopback
+from drivefs.remote.webdav.auth import Credentials, Scheme, check_login, is_loopback, may_hear
 from drivefs.remote.webdav.paths import parse_base
 
 BASE = parse_base("https://cloud.example/dav/Ann%20B/")
@@ -100,11 +100,20 @@ def test_other_hosts_are_not_loopback(host: str) -> None:
     assert not is_loopback(host)
 
 
-def test_a_password_goes_only_where_nobody_listens() -> None:
-    credentials = Credentials("ann", "s3cret")
-    with pytest.raises(UsageError):
-        choose_auth(parse_base("http://10.0.0.1/"), credentials, allow_insecure=False)
-    assert choose_auth(parse_base("http://10.0.0.1/"), credentials, allow_insecure=True)
-    assert choose_auth(parse_base("http://127.0.0.1/"), credentials, allow_insecure=False)
-    assert choose_auth(parse_base("https://10.0.0.1/"), credentials, allow_insecure=False)
-    assert choose_auth(parse_base("http://10.0.0.1/"), None, allow_insecure=False) is None
+@pytest.mark.parametrize("scheme", ["basic", "bearer"])
+def test_a_password_goes_only_where_nobody_listens(scheme: Scheme) -> None:
+    base, credentials = parse_base("http://10.0.0.1/"), Credentials("ann", "s3cret")
+    with pytest.raises(UsageError, match="--insecure-auth"):
+        check_login(base, credentials, scheme, allow_insecure=False)
+    check_login(base, credentials, scheme, allow_insecure=True)
+    check_login(base, None, scheme, allow_insecure=False)
+    assert not may_hear(base.url, allow_insecure=False)
+    for url in ("http://127.0.0.1/", "https://10.0.0.1/", "http://localhost:8080/"):
+        assert may_hear(url, allow_insecure=False)
+
+
+@pytest.mark.parametrize("token", ["", "a b", "tökén", "a\nb"])
+def test_what_is_no_token_is_refused_and_not_shown(token: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_login(parse_base("https://h/"), Credentials("", token), "bearer", allow_insecure=False)
+    assert not token or token not in str(caught.value)

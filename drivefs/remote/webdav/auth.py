@@ -1,20 +1,28 @@
-"""Who we are to the server. Other ways (Digest, tokens) are other `httpx.Auth` objects, chosen in `choose_auth`.
+"""Who we are to a server, and where the secret may go. How it is proven in each request is `login`'s matter.
 
-A password is never part of a repr, a log or an error.
+A password or token is never part of a repr, a log or an error.
 """
 
 from __future__ import annotations
 
 import ipaddress
+from typing import Literal
+from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 
 from drivefs.errors import UsageError
 from drivefs.remote.webdav.paths import Base
 
+Scheme = Literal["auto", "basic", "digest", "bearer"]
+"""How to prove who we are; `auto`: as the server asks for it."""
+
+INSECURE = "use https, or allow it on purpose (--insecure-auth)"
+
 
 class Credentials(msgspec.Struct, frozen=True):
+    """`password` may be one for this program alone (an app password); for `bearer` it is the token, and no user."""
+
     user: str
     password: str
 
@@ -22,16 +30,26 @@ class Credentials(msgspec.Struct, frozen=True):
         return f"Credentials(user={self.user!r}, password=...)"
 
 
-def choose_auth(base: Base, credentials: Credentials | None, *, allow_insecure: bool) -> httpx.Auth | None:
-    """How to prove who we are: Basic with every request (RFC 7617), where nobody can listen.
+def check_login(base: Base, credentials: Credentials | None, scheme: Scheme, *, allow_insecure: bool) -> None:
+    """Raises: UsageError for what cannot be sent, or must not: a secret that would cross a network unencrypted.
 
-    Raises: UsageError before anything is sent, when the password would cross a network unencrypted.
+    With `auto` that is not known yet: the server may ask for Digest, which does not tell the password.
     """
     if credentials is None:
-        return None
-    if not (base.secure or is_loopback(base.host) or allow_insecure):
-        raise UsageError(f"the password for {base.host} would be sent unencrypted: use https, or allow it on purpose")
-    return httpx.BasicAuth(credentials.user.encode(), credentials.password.encode())
+        return
+    if scheme in ("basic", "bearer") and not may_hear(base.url, allow_insecure=allow_insecure):
+        raise UsageError(f"the password for {base.host} would be sent unencrypted: {INSECURE}")
+    if any(ord(character) < 0x20 for character in credentials.user) or (":" in credentials.user and scheme == "basic"):
+        raise UsageError("the user name has characters that cannot be sent")
+    token = credentials.password
+    if scheme == "bearer" and not (token.isascii() and token.isprintable() and " " not in token and token):
+        raise UsageError("the token has characters that no token has (RFC 6750): is it one?")
+
+
+def may_hear(url: str, *, allow_insecure: bool) -> bool:
+    """Whether a secret may go to `url` as it is: nobody can listen, or it was allowed on purpose."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or allow_insecure or is_loopback(parts.hostname or "")
 
 
 def is_loopback(host: str) -> bool:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 from contextlib import AsyncExitStack
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 
 import httpx
@@ -22,15 +21,17 @@ from drivefs.errors import BadAnswer, NotAShare, NotFound, NotPermitted, Refused
 from drivefs.model import Kind, Listing, Observation, Ref, Space, Version
 from drivefs.remote.base import Capabilities, RequestHook, Traffic
 from drivefs.remote.retry import CONTENT, retry
-from drivefs.remote.webdav.auth import Credentials, choose_auth
+from drivefs.remote.webdav.auth import Credentials, Scheme, check_login
 from drivefs.remote.webdav.body import Body
 from drivefs.remote.webdav.download import ContentStream, NothingStream, Wish, completed, observe, piece_of
 from drivefs.remote.webdav.errors import error_of_status
 from drivefs.remote.webdav.learn import learn, shows_strong_etag
+from drivefs.remote.webdav.login import Login
 from drivefs.remote.webdav.metadata import Found, Question, ask, server_time
 from drivefs.remote.webdav.paths import Base, parse_base
 from drivefs.remote.webdav.propfind import OWNCLOUD, PLAIN, QUOTA, space_of
-from drivefs.remote.webdav.session import Session, trust
+from drivefs.remote.webdav.session import Session
+from drivefs.remote.webdav.tls import Tls, make_context
 from drivefs.remote.webdav.xml import RESOURCETYPE, Limits
 
 CONTRADICTED = (200, 206, 404, 410, 412, 416)
@@ -40,9 +41,8 @@ CONTRADICTED = (200, 206, 404, 410, 412, 416)
 class WebDavRemote:
     """The read half of a share at `url` (`https://host/path/`, also `dav:` and `davs:`).
 
-    `ca_cert` is a PEM file of authorities that are trusted beside the system's. `allow_insecure_auth` sends the
-    password unencrypted. `trust_env` takes proxies and the like from the environment. The two numbers bound how
-    many requests run at a time.
+    `auth` is how to prove who we are; `allow_insecure_auth` sends the password unencrypted. `trust_env` takes
+    proxies and the like from the environment. The two numbers bound how many requests run at a time.
 
     Raises: UsageError when the address or the certificate file is no good, or a password would be sent openly.
     """
@@ -52,7 +52,8 @@ class WebDavRemote:
         url: str,
         *,
         credentials: Credentials | None = None,
-        ca_cert: Path | None = None,
+        auth: Scheme = "auto",
+        tls: Tls | None = None,
         allow_insecure_auth: bool = False,
         metadata_connections: int = 6,
         content_connections: int = 4,
@@ -62,9 +63,11 @@ class WebDavRemote:
     ) -> None:
         self._base = parse_base(url)
         self._limits = limits
+        check_login(self._base, credentials, auth, allow_insecure=allow_insecure_auth)
+        self._login = Login(credentials, auth, allow_insecure=allow_insecure_auth)
         self._session = Session(
-            auth=choose_auth(self._base, credentials, allow_insecure=allow_insecure_auth),
-            context=trust(ca_cert),
+            login=self._login,
+            context=make_context(tls or Tls()),
             metadata_connections=metadata_connections,
             content_connections=content_connections,
             trust_env=trust_env,
@@ -84,6 +87,7 @@ class WebDavRemote:
         return self._session.traffic
 
     async def connect(self) -> Observation:
+        self._login.ask_again()
         question = Question(Ref(), 0, (*PLAIN, *OWNCLOUD, *QUOTA), directory=True)
         try:
             base, options = await retry(self._greet)
@@ -112,6 +116,8 @@ class WebDavRemote:
         return listing
 
     async def stat(self, ref: Ref) -> Observation:
+        if not ref.path:
+            self._login.ask_again()
         return await retry(partial(self._stat, ref))
 
     def read(self, ref: Ref, *, version: Version, offset: int = 0, length: int | None = None) -> Read:

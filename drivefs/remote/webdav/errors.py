@@ -30,6 +30,7 @@ from drivefs.errors import (
     VersionMismatch,
 )
 from drivefs.remote.retry import ConnectionClosed
+from drivefs.remote.webdav.tls import PinMismatch
 from drivefs.remote.webdav.values import parse_date, parse_retry_after
 
 E = TypeVar("E", bound=BaseException)
@@ -58,7 +59,13 @@ HINTS: Final = {
     403: "the server does not permit it",
     507: "the share is full",
 }
+LONGEST_RETRY_AFTER: Final = 3600.0
+"""Seconds: a server, or a wrong clock, that asks for more is asked again after this."""
 LOST: Final = (httpx.ReadError, httpx.WriteError, httpx.CloseError)
+
+
+class UntrustedCertificate(TlsError):
+    """Nobody whom we trust vouches for the server's certificate. A person may, by its fingerprint."""
 
 
 def class_of_status(status: int) -> type[RemoteError]:
@@ -85,20 +92,17 @@ def _retry_after(headers: httpx.Headers | None) -> float | None:
     if headers is None:
         return None
     now = parse_date(headers.get("date"))
-    return parse_retry_after(headers.get("retry-after"), time.time_ns() if now is None else now)
+    wait = parse_retry_after(headers.get("retry-after"), time.time_ns() if now is None else now)
+    return None if wait is None else min(wait, LONGEST_RETRY_AFTER)
 
 
 def error_of_transport(error: Exception, what: str, *, answered: bool = True) -> RemoteError:
     """The error for a failed exchange. `answered`: the first line of an answer had arrived."""
-    certificate = _cause(error, ssl.SSLCertVerificationError)
-    if certificate is not None:
-        return TlsError(
-            f"{what}: the server's certificate is not trusted ({certificate.verify_message}); "
-            "if it is the right server, give its CA certificate"
-        )
-    handshake = _cause(error, ssl.SSLError)
-    if handshake is not None and isinstance(error, httpx.ConnectError):
-        return TlsError(f"{what}: no encrypted connection could be made ({handshake.reason}); check address and port")
+    tls = cause_of(error, ssl.SSLError)
+    if tls is not None and (refused := _error_of_tls(tls, what, connecting=isinstance(error, httpx.ConnectError))):
+        return refused
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return Unreachable(f"{_place(error, what)}: {_why_no_connection(error)}")
     closed = isinstance(error, LOST) or (isinstance(error, httpx.RemoteProtocolError) and "disconnect" in str(error))
     if closed and not answered:
         return ConnectionClosed(f"{what}: the server closed the connection without an answer")
@@ -107,6 +111,55 @@ def error_of_transport(error: Exception, what: str, *, answered: bool = True) ->
     if closed or isinstance(error, httpx.NetworkError | httpx.ProxyError) or "peer closed" in str(error):
         return Unreachable(f"{what}: {_reason(error)}")
     return BadAnswer(f"{what}: not a valid HTTP answer ({_reason(error)})")
+
+
+def _error_of_tls(error: ssl.SSLError, what: str, *, connecting: bool) -> RemoteError | None:
+    """Who does not trust whom. The server's word on our certificate comes with the first answer under TLS 1.3."""
+    if isinstance(error, PinMismatch):
+        return TlsError(f"{what}: the server's certificate is not the pinned one, its fingerprint is {error.shown}")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return UntrustedCertificate(
+            f"{what}: the server's certificate is not trusted ({error.verify_message}); "
+            "if it is the right server, give its CA certificate (--ca-cert FILE)"
+        )
+    reason = error.reason or ""
+    if "ALERT" in reason and "CERTIFICATE_REQUIRED" in reason:
+        return Unauthorized(f"{what}: the server asks for a certificate of yours: give it with --client-cert FILE")
+    if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
+        return Unauthorized(f"{what}: the server does not accept your client certificate ({_in_words(reason)})")
+    if not connecting:
+        return None
+    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST"):
+        return TlsError(f"{what}: no encrypted connection could be made (no TLS there); check the address and the port")
+    return TlsError(
+        f"{what}: no encrypted connection could be made ({_in_words(reason)}); check the address and the port, "
+        "and whether the server asks for a client certificate (--client-cert FILE)"
+    )
+
+
+def _in_words(reason: str) -> str:
+    return reason.lower().replace("_", " ")
+
+
+def _place(error: httpx.RequestError, what: str) -> str:
+    """`host`, or `host:port`, as people type it."""
+    try:
+        return error.request.url.netloc.decode("ascii")
+    except RuntimeError:  # it knows of no request
+        return what
+
+
+def _why_no_connection(error: httpx.RequestError) -> str:
+    name = cause_of(error, socket.gaierror)
+    if name is not None and name.errno == socket.EAI_AGAIN:
+        return "the name cannot be looked up (check the network)"
+    if name is not None:
+        return "name not found (check the address, and the network)"
+    if isinstance(error, httpx.ConnectTimeout):
+        return "no answer (check the address, and the network)"
+    reason = _reason(error)
+    hint = "check the address and the port" if "refused" in reason else "check the network"
+    return f"{reason} ({hint})"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -118,16 +171,14 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen = group[0] if group else seen.__cause__ or seen.__context__
 
 
-def _cause(error: BaseException, kind: type[E]) -> E | None:
+def cause_of(error: BaseException, kind: type[E]) -> E | None:
     return next((cause for cause in _causes(error) if isinstance(cause, kind)), None)
 
 
 def _reason(error: Exception) -> str:
     """What a person can do something with: the system's own words, where it had any."""
-    if _cause(error, socket.gaierror) is not None:
-        return "no server of this name is known"
     for cause in _causes(error):
-        if isinstance(cause, OSError) and cause.errno is not None:
+        if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and cause.errno is not None:
             return os.strerror(cause.errno).lower()
     return str(error) or type(error).__name__
 

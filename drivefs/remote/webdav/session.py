@@ -7,24 +7,23 @@ requests at a time, so that a folder never waits behind big files. Nothing here 
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-import certifi
 import httpcore
 import httpx
 import trio
 
 from drivefs import __version__
-from drivefs.errors import BadAnswer, RemoteError, UsageError
+from drivefs.errors import BadAnswer, RemoteError, TlsError
 from drivefs.remote.base import RequestHook, Traffic
 from drivefs.remote.webdav import redirects
 from drivefs.remote.webdav.body import CLOSE_SECONDS, Body, SentBytes
-from drivefs.remote.webdav.errors import mapped
+from drivefs.remote.webdav.errors import UntrustedCertificate, mapped
+from drivefs.remote.webdav.login import Login
+from drivefs.remote.webdav.tls import ask_fingerprint
 
 CONNECT_SECONDS: Final = 10.0
 STALL_SECONDS: Final = 30.0
@@ -32,6 +31,9 @@ STALL_SECONDS: Final = 30.0
 KEEPALIVE_SECONDS: Final = 4.0
 """Apache closes after 5: being first avoids the race of both closing and sending."""
 SOCKET_READ_BYTES: Final = 256 * 1024
+
+Content = bytes | httpx.AsyncByteStream
+"""The body of a request. It may be sent more than once: each `async for` over a stream starts anew."""
 
 
 def read_in_large_pieces(size: int = SOCKET_READ_BYTES) -> None:
@@ -43,34 +45,13 @@ def read_in_large_pieces(size: int = SOCKET_READ_BYTES) -> None:
     httpcore._async.http11.AsyncHTTP11Connection.READ_NUM_BYTES = size
 
 
-def trust(ca_cert: Path | None) -> ssl.SSLContext:
-    """The system's trusted authorities (certifi's where it has none), and those of `ca_cert` in addition."""
-    context = ssl.create_default_context()
-    if not system_has_authorities():
-        context.load_verify_locations(certifi.where())
-    if ca_cert is not None:
-        try:
-            context.load_verify_locations(ca_cert)
-        except OSError as error:
-            raise UsageError(f"{ca_cert}: not a file of CA certificates in PEM form ({error})") from error
-    return context
-
-
-def system_has_authorities() -> bool:
-    """False on a system without the usual certificates package."""
-    found = ssl.get_default_verify_paths()
-    return bool(found.cafile and os.path.isfile(found.cafile)) or bool(
-        found.capath and os.path.isdir(found.capath) and os.listdir(found.capath)
-    )
-
-
 class Session:
     """See the module. `path` in hooks is the encoded path of the URL."""
 
     def __init__(
         self,
         *,
-        auth: httpx.Auth | None,
+        login: Login,
         context: ssl.SSLContext,
         metadata_connections: int,
         content_connections: int,
@@ -80,10 +61,10 @@ class Session:
         read_in_large_pieces()
         self.metadata = trio.CapacityLimiter(metadata_connections)
         self.content = trio.CapacityLimiter(content_connections)
+        self.login = login
         self.traffic = Traffic()
         self._hook = hook
         self._client = httpx.AsyncClient(
-            auth=auth,
             verify=context,
             http2=False,
             trust_env=trust_env,
@@ -104,11 +85,11 @@ class Session:
         url: str,
         *,
         headers: Mapping[str, str],
-        content: bytes | None = None,
+        content: Content | None = None,
     ) -> Exchange:
         """One request, sent when the result is entered; leaving it lets go of the connection.
 
-        `limiter` is this session's `metadata` or `content`.
+        `limiter` is this session's `metadata` or `content`. A stream's length stands in `headers` (Content-Length).
         """
         return Exchange(self, limiter, method, url, headers, content)
 
@@ -116,22 +97,29 @@ class Session:
         with trio.move_on_after(CLOSE_SECONDS, shield=True):
             await self._client.aclose()
 
-    async def send(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> httpx.Response:
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], content: Content | None, proof: bytes | None
+    ) -> httpx.Response:
         """The start of an answer, whatever its status. Raises the errors of the way there."""
-        what = f"{method} {url}"
         self.traffic.requests += 1
         self.tell("request", method, url)
         try:
-            with mapped(what, answered=False):
-                request = self._client.build_request(method, url, headers=dict(headers), content=content)
-                request.stream = SentBytes(content or b"")
+            with mapped(f"{method} {url}", answered=False):
+                request = self._client.build_request(method, url, headers=_raw(headers, proof), content=content)
+                request.stream = content if isinstance(content, httpx.AsyncByteStream) else SentBytes(content or b"")
                 response = await self._client.send(request, stream=True)
         except RemoteError as error:
             self.traffic.failed += 1
             self.tell(type(error).__name__, method, url)
+            if isinstance(error, UntrustedCertificate):
+                raise await self._with_fingerprint(error, httpx.URL(url)) from error
             raise
         self.tell(str(response.status_code), method, url)
         return response
+
+    async def _with_fingerprint(self, error: UntrustedCertificate, url: httpx.URL) -> TlsError:
+        shown = await ask_fingerprint(url.host, url.port or 443)
+        return TlsError(f"{error}, or trust this one alone: --pin-cert {shown}") if shown else error
 
     def tell(self, event: str, method: str, url: str) -> None:
         if self._hook is not None:
@@ -148,7 +136,7 @@ class Exchange:
         method: str,
         url: str,
         headers: Mapping[str, str],
-        content: bytes | None,
+        content: Content | None,
     ) -> None:
         self._session = session
         self._limiter = limiter
@@ -183,17 +171,23 @@ class Exchange:
     async def _send_and_follow(self) -> httpx.Response:
         all_permanent = True
         for _ in range(redirects.LIMIT + 1):
-            response = await self._session.send(self._method, self.url, self._headers, self._content)
-            self._body = Body(response, f"{self._method} {self.url}")
+            response = await self._session.login.request(self._method, self.url, self._send)
             status, location = response.status_code, response.headers.get("location")
             if status not in redirects.STATUSES or location is None:
                 return response
-            await self._body.drain()
-            await self._body.aclose()
             self.url = redirects.target(self._method, self.url, status, location)
             all_permanent = all_permanent and status in redirects.PERMANENT
             self.moved_to = self.url if all_permanent else None
         raise BadAnswer(f"{self._method} {self.url}: the server redirects without end")
+
+    async def _send(self, proof: bytes | None) -> httpx.Response:
+        """One request to where we are by now; the answer before it, if any, is done with."""
+        if self._body is not None:
+            await self._body.drain()
+            await self._body.aclose()
+        response = await self._session.send(self._method, self.url, self._headers, self._content, proof)
+        self._body = Body(response, f"{self._method} {self.url}")
+        return response
 
     async def _let_go(self) -> None:
         try:
@@ -201,6 +195,11 @@ class Exchange:
                 await self._body.aclose()
         finally:
             self._limiter.release_on_behalf_of(self)
+
+
+def _raw(headers: Mapping[str, str], proof: bytes | None) -> httpx.Headers:
+    raw = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+    return httpx.Headers(raw if proof is None else [*raw, (b"Authorization", proof)])
 
 
 def shown(url: str) -> str:
