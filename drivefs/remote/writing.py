@@ -209,7 +209,10 @@ class WritableRemote(Remote, Protocol):
         ...
 
     async def move(self, source: Ref, target: Ref, *, expected: Version, replaces: Version | None = NOTHING) -> Outcome:
-        """Rename an entry at version `expected`. `replaces`: the version of the file whose name it takes."""
+        """Rename an entry at version `expected`. `replaces`: the version of the file whose name it takes.
+
+        A Conflict tells of one of the two places: look at both.
+        """
         ...
 
     async def copy(self, source: Ref, target: Ref, *, expected: Version) -> Outcome:

@@ -51,3 +51,9 @@ def test_other_places_are_not(url: str, location: str) -> None:
 def test_only_reading_requests_are_followed(method: str, status: int) -> None:
     with pytest.raises(BadAnswer):
         target(method, "http://h/a", status, "http://h/b")
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "MOVE"])
+def test_a_change_of_a_file_does_not_follow_to_a_folder(method: str) -> None:
+    with pytest.raises(BadAnswer):
+        target(method, "http://h/a", 301, "http://h/a/")

@@ -27,10 +27,11 @@ def target(method: str, url: str, status: int, location: str) -> str:
         wanted = urljoin(url, location)
     except ValueError as error:
         raise BadAnswer(f"{method} {url}: the server redirects to no address at all") from error
-    if wanted.partition("?")[0].endswith("/") and only_adds_slash(url, wanted):
+    reads = method in SAFE_METHODS  # a DELETE of a file must not follow to the folder that took its name
+    if reads and wanted.partition("?")[0].endswith("/") and only_adds_slash(url, wanted):
         return url + "/"  # the host is left as we know it: behind a proxy a server may tell a wrong one
     shown = wanted.partition("?")[0]
-    if method not in SAFE_METHODS or (status == 303 and method not in ("GET", "HEAD")):
+    if not reads or (status == 303 and method not in ("GET", "HEAD")):
         raise BadAnswer(f"{method} {url}: the server redirects to {shown}")
     if not may_follow(url, wanted):
         raise BadAnswer(f"{method} {url}: the server redirects to another place: {shown}")

@@ -1,0 +1,81 @@
+"""Deleting at an expected version. On every server a DELETE of a folder takes all that is in it along, so what a folder
+holds is looked at first.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from drivefs.errors import Refused as RefusedError
+from drivefs.model import Kind, Observation, Ref, Version
+from drivefs.remote.retry import retry
+from drivefs.remote.webdav.conditions import if_header, if_match, is_condition
+from drivefs.remote.webdav.habits import Check
+from drivefs.remote.webdav.locks import Lock
+from drivefs.remote.webdav.rename import look_under
+from drivefs.remote.webdav.settle import settle
+from drivefs.remote.webdav.site import Site
+from drivefs.remote.webdav.verbs import Answer
+from drivefs.remote.writing import Conflict, Done, Outcome, Refused, as_expected
+
+
+async def delete(site: Site, ref: Ref, *, expected: Version, recursive: bool) -> Outcome:
+    if site.habits.deletes is not Check.COMPARE and expected.size is not None and is_condition(expected):
+        return await _delete_now(site, ref, expected, _condition(site, ref, expected))
+    seen = await site.look(ref)
+    if seen is None:
+        return Done()
+    if not as_expected(seen, expected):
+        return Conflict(seen)
+    if seen.kind is Kind.DIRECTORY:
+        return await _delete_folder(site, ref, seen, recursive=recursive)
+    if site.habits.deletes is Check.COMPARE and site.habits.can.locks:
+        return await retry(partial(_delete_locked, site, ref, expected))
+    return await _delete_now(site, ref, expected, _condition(site, ref, seen.version))
+
+
+def _condition(site: Site, ref: Ref, version: Version) -> dict[str, str]:
+    match site.habits.deletes:
+        case Check.IF:
+            return if_header(site.verbs.url(ref), version.etag)
+        case Check.IF_MATCH:
+            return if_match(version.etag)
+        case Check.COMPARE:
+            return {}
+
+
+async def _delete_locked(site: Site, ref: Ref, expected: Version) -> Outcome:
+    async with Lock(site.verbs, ref) as lock:
+        seen = await look_under(site, lock, ref)
+        if seen is None:
+            return Done()
+        if not as_expected(seen, expected):
+            return Conflict(seen)
+        return await _delete_now(site, ref, expected, if_header(site.verbs.url(ref), None, lock.token))
+
+
+async def _delete_folder(site: Site, ref: Ref, seen: Observation, *, recursive: bool) -> Outcome:
+    if not recursive:
+        if site.source.capabilities.hides_dotfiles:
+            return Refused(
+                RefusedError(f"{ref}: the server hides names with a dot, so nobody can tell that it is empty")
+            )
+        listing = await site.source.list(ref)
+        if listing.children or listing.hidden:
+            return Conflict(listing.directory)
+    return await _delete_now(site, ref, seen.version, {}, directory=True)
+
+
+async def _delete_now(
+    site: Site, ref: Ref, expected: Version, headers: dict[str, str], *, directory: bool = False
+) -> Outcome:
+    async def send() -> Answer:
+        return await site.verbs.delete(ref, headers, directory=directory)
+
+    async def judge(answer: Answer, doubt: bool) -> Outcome | None:
+        seen = await site.look(ref)
+        if seen is None:
+            return Done()
+        return None if as_expected(seen, expected) else Conflict(seen)
+
+    return await settle(send, judge)

@@ -1,0 +1,112 @@
+"""A WebDAV share that may be changed: the port, and which room of this house does what.
+
+`upload` brings bytes, `rename` gives names, `remove` takes away; all of them go by the server's `habits`. A drive that
+must not change its share is given a `WebDavRemote`, which has none of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from drivefs.errors import Refused as RefusedError
+from drivefs.model import Kind, Observation, Ref, Version
+from drivefs.names import staging_name
+from drivefs.remote.retry import retry
+from drivefs.remote.webdav import remove, rename, upload
+from drivefs.remote.webdav.client import WebDavRemote
+from drivefs.remote.webdav.habits import CAREFUL, Habits, recognise
+from drivefs.remote.webdav.metadata import Question, ask
+from drivefs.remote.webdav.propfind import PLAIN
+from drivefs.remote.webdav.selftest import SelfTest
+from drivefs.remote.webdav.settle import settle
+from drivefs.remote.webdav.site import Site
+from drivefs.remote.webdav.verbs import Answer, Verbs
+from drivefs.remote.writing import (
+    NOTHING,
+    Conflict,
+    Content,
+    Done,
+    Journal,
+    NewFile,
+    Outcome,
+    Refused,
+    Staged,
+    WriteCapabilities,
+)
+
+
+class WritableWebDav(WebDavRemote):
+    """See `WebDavRemote` for the arguments. Until `prepare` was called, every change goes the careful way."""
+
+    _habits: Habits = CAREFUL
+
+    @property
+    def write_capabilities(self) -> WriteCapabilities:
+        return self._habits.can
+
+    async def prepare(self, journal: Journal) -> WriteCapabilities:
+        """Known servers are known from two requests that change nothing; others are put to the test."""
+        base, options = await retry(self._greet)
+        question = Question(Ref(), 0, PLAIN, directory=True)
+        found = await retry(partial(ask, self._session, base, question))
+        self._habits = recognise(options, found.headers) or await self._test(found.headers.get("server", ""), journal)
+        return self._habits.can
+
+    async def write(self, ref: Ref, content: Content, *, expected: Version | None, journal: Journal) -> Outcome:
+        return await upload.write(self._site, ref, content, expected, journal)
+
+    async def create(self, folder: Ref, files: Sequence[NewFile], journal: Journal) -> Sequence[Outcome]:
+        return await upload.create(self._site, folder, files, journal)
+
+    async def commit(self, staged: Staged, target: Ref, *, expected: Version | None, journal: Journal) -> Outcome:
+        return await upload.resume(self._site, staged, target, expected, journal)
+
+    async def discard(self, staged: Staged, journal: Journal) -> None:
+        await upload.discard(self._site, staged, journal)
+
+    async def mkdir(self, ref: Ref) -> Outcome:
+        site = self._site
+        if not self._habits.can.checks_mkdir and (seen := await site.look(ref)):
+            return Conflict(seen)
+
+        async def send() -> Answer:
+            return await site.verbs.mkcol(ref)
+
+        async def judge(answer: Answer, doubt: bool) -> Outcome | None:
+            seen = await site.look(ref, directory=answer.done)
+            if seen is None:
+                return await site.missing_parent(ref, answer)
+            made = (answer.done or doubt) and seen.kind is Kind.DIRECTORY  # two folders of one name are one
+            return Done(seen) if made else Conflict(seen)
+
+        return await settle(send, judge)
+
+    async def delete(self, ref: Ref, *, expected: Version, recursive: bool = False) -> Outcome:
+        return await remove.delete(self._site, ref, expected=expected, recursive=recursive)
+
+    async def move(self, source: Ref, target: Ref, *, expected: Version, replaces: Version | None = NOTHING) -> Outcome:
+        if rename.is_within(source, target):
+            return Refused(RefusedError(f"{source} cannot be moved into itself"))
+        return await rename.move(self._site, source, target, expected=expected, replaces=replaces)
+
+    async def copy(self, source: Ref, target: Ref, *, expected: Version) -> Outcome:
+        return await rename.copy(self._site, source, target, expected=expected)
+
+    async def observe(self, ref: Ref, *, directory: bool) -> Observation:
+        """`stat` of what is known to be a directory or not: asking with the right slash saves a redirect."""
+        question = Question(ref, 0, self._properties, directory=directory)
+        return (await retry(partial(self._ask, question))).listing.directory
+
+    @property
+    def _site(self) -> Site:
+        return Site(self, Verbs(self._session, self._base), self._habits)
+
+    async def _test(self, server: str, journal: Journal) -> Habits:
+        folder = Ref((staging_name(),))
+        staged = Staged(folder, folder, 0)
+        await journal.begin(staged)
+        try:
+            return await SelfTest(self._site, folder).run(server)
+        finally:
+            await upload.tidy(self._site, staged, journal)
