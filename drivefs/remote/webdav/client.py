@@ -16,6 +16,7 @@ from types import TracebackType
 
 import httpx
 import msgspec
+import trio
 
 from drivefs.errors import BadAnswer, NotAShare, NotFound, NotPermitted, Refused, RemoteError, VersionMismatch
 from drivefs.model import Kind, Listing, Observation, Ref, Space, Version
@@ -23,6 +24,7 @@ from drivefs.remote.base import Capabilities, RequestHook, Traffic
 from drivefs.remote.retry import CONTENT, retry
 from drivefs.remote.webdav.auth import Credentials, Scheme, check_login
 from drivefs.remote.webdav.body import Body
+from drivefs.remote.webdav.discovery import find_share
 from drivefs.remote.webdav.download import ContentStream, NothingStream, Wish, completed, observe, piece_of
 from drivefs.remote.webdav.errors import error_of_status
 from drivefs.remote.webdav.learn import learn, shows_strong_etag
@@ -34,6 +36,8 @@ from drivefs.remote.webdav.session import Session
 from drivefs.remote.webdav.tls import Tls, make_context
 from drivefs.remote.webdav.xml import RESOURCETYPE, Limits
 
+HINT_SECONDS = 5.0
+"""How long to look for the right address, when the given one is wrong."""
 CONTRADICTED = (200, 206, 404, 410, 412, 416)
 """Statuses of a GET that cannot be true of a file whose version a PROPFIND confirms."""
 
@@ -93,7 +97,7 @@ class WebDavRemote:
             base, options = await retry(self._greet)
             found = await retry(partial(ask, self._session, base, question, self._limits))
         except (BadAnswer, NotFound, Refused) as error:
-            raise NotAShare(f"{self._base.url} is not a WebDAV share: {error}") from error
+            raise NotAShare(f"{self._base.url} is not a WebDAV share: {error}{await self._hint()}") from error
         root = found.listing.directory
         if root.kind is not Kind.DIRECTORY:
             raise NotAShare(f"{base.url} is a file: give the address of a folder")
@@ -146,6 +150,13 @@ class WebDavRemote:
         moved_to = exchange.moved_to
         base = self._base if moved_to is None else parse_base(moved_to.partition("?")[0].partition("#")[0])
         return base, response.headers if response.is_success else httpx.Headers()
+
+    async def _hint(self) -> str:
+        """Where the share is, when people gave the address of the web site."""
+        place = None
+        with trio.move_on_after(HINT_SECONDS):
+            place = await find_share(self._session, self._base)
+        return "" if place is None else f"; {place}"
 
     def _move_to(self, base: Base) -> None:
         """Go on at another address of the same server, where the share is for good."""

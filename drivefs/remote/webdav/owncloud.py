@@ -11,13 +11,15 @@ from typing import Final
 
 import msgspec
 
-from drivefs.model import Ref
+from drivefs.model import Ref, encode_name
 from drivefs.remote.webdav.paths import Base
 from drivefs.remote.writing import WriteCapabilities
 
 MIB: Final = 1024 * 1024
 CHUNK_BYTES: Final = 10 * MIB
 """Above this a file goes in chunks. Nextcloud's version 2 takes 5 MB to 5 GB each."""
+LONGEST_NAME: Final = 250
+"""Bytes: a column of their database."""
 ALGORITHMS: Final = ("SHA256", "SHA3-256", "SHA1", "MD5", "ADLER32")
 """Of checksums, the best first."""
 WINDOW: Final = (
@@ -92,16 +94,6 @@ def composed_ref(ref: Ref) -> Ref:
     return Ref(tuple(map(composed, ref.path)), ref.file_id)
 
 
-def uploads_of(base: Base) -> Base | None:
-    """Where the user's chunked uploads are, as told by the share's own address; None where that has not the form
-    `.../remote.php/dav/files/USER/...` (the old `remote.php/webdav` does not tell the user)."""
-    segments = base.segments
-    for start in range(len(segments) - 3):
-        if segments[start : start + 3] == ("remote.php", "dav", "files"):
-            return Base(base.origin, base.host, (*segments[: start + 2], "uploads", segments[start + 3]))
-    return None
-
-
 def write_capabilities(base: Base) -> WriteCapabilities:
     """What these servers are documented to do, for a share at `base`.
 
@@ -116,7 +108,33 @@ def write_capabilities(base: Base) -> WriteCapabilities:
         checks_mkdir=True,
         moves_keep_version=True,
         keeps_mtime=True,
-        chunks=CHUNK_BYTES if uploads_of(base) is not None else 0,
+        chunks=CHUNK_BYTES if dav_root(base) is not None else 0,
         file_ids_stay=True,
         window=WINDOW,
     )
+
+
+def dav_root(base: Base) -> tuple[Base, str, tuple[str, ...]] | None:
+    """Of a share at `.../remote.php/dav/files/USER/...`: the part up to `dav`, the user's id, and what comes after.
+
+    None for addresses of another form: the old `remote.php/webdav` does not tell whose uploads are meant.
+    """
+    segments = base.segments
+    for start in range(len(segments) - 3):
+        if segments[start : start + 3] == ("remote.php", "dav", "files"):
+            root = Base(base.origin, base.host, segments[: start + 2])
+            return root, segments[start + 3], segments[start + 4 :]
+    return None
+
+
+def why_refused(name: str) -> str | None:
+    """Why both servers refuse a name for a new file, in words; None when it may be tried.
+
+    Their own lists, which administrators may make longer: a file of many gigabytes should not find out at its end.
+    """
+    low = name.lower()
+    if low == ".htaccess" or low.endswith(".part"):
+        return f"names like {name} are kept for the server's own files"
+    if "\\" in name:
+        return "a backslash cannot be in a name on this server"
+    return "names have at most 250 bytes on this server" if len(encode_name(name)) > LONGEST_NAME else None
