@@ -22,7 +22,7 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from hashlib import sha1
+from hashlib import md5, sha1
 from pathlib import Path
 from typing import NamedTuple
 
@@ -170,8 +170,8 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def wsgidav(*, users: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """WsgiDAV on cheroot: Python, one-second ETags, no quotes around them in PROPFIND."""
+def wsgidav(*, users: Mapping[str, str] | None = None, digest: bool = False) -> Iterator[Server]:
+    """WsgiDAV on cheroot: Python, one-second ETags, no quotes around them in PROPFIND. `digest`: instead of Basic."""
     with work_folder("wsgidav") as root:
         port = free_port()
         config = {
@@ -182,7 +182,7 @@ def wsgidav(*, users: Mapping[str, str] | None = None) -> Iterator[Server]:
             "simple_dc": {
                 "user_mapping": {"*": {user: {"password": users[user]} for user in users} if users else True}
             },
-            "http_authenticator": {"accept_basic": True, "accept_digest": False, "default_to_digest": False},
+            "http_authenticator": {"accept_basic": not digest, "accept_digest": digest, "default_to_digest": digest},
             "lock_storage": True,
             "property_manager": True,
             "verbose": 1,
@@ -208,7 +208,8 @@ def rclone(*, users: Mapping[str, str] | None = None) -> Iterator[Server]:
 
 
 APACHE_MODULES = (
-    "mpm_event authz_core authz_user mime setenvif dir dav dav_fs auth_basic authn_core authn_file ssl socache_shmcb"
+    "mpm_event authz_core authz_user mime setenvif dir dav dav_fs auth_basic auth_digest authn_core authn_file ssl "
+    "socache_shmcb"
 )
 APACHE_CONFIG = """
 ServerRoot {root}
@@ -224,7 +225,7 @@ StartServers 1
 KeepAliveTimeout 5
 MaxKeepAliveRequests 0
 DocumentRoot {root}/data
-DavLockDB {root}/lock/DavLock
+{locks}
 <Directory />
   Require all granted
 </Directory>
@@ -241,6 +242,14 @@ APACHE_AUTH = """
   AuthUserFile {root}/users
   Require valid-user
 """
+APACHE_DIGEST = """
+  AuthType Digest
+  AuthName drivefs
+  AuthDigestDomain /
+  AuthUserFile {root}/users
+  AuthDigestNonceLifetime {digest}
+  Require valid-user
+"""
 APACHE_TLS = """
 SSLEngine on
 SSLCertificateFile {root}/server.pem
@@ -250,13 +259,24 @@ SSLSessionCache none
 
 
 @contextmanager
-def apache(*, users: Mapping[str, str] | None = None, tls: bool = False, extra: str = "") -> Iterator[Server]:
-    """Apache with mod_dav_fs and its access log. `tls`: with a certificate of an own CA, see `Server.ca_cert`."""
+def apache(
+    *,
+    users: Mapping[str, str] | None = None,
+    tls: bool = False,
+    digest: int | None = None,
+    locks: bool = True,
+    extra: str = "",
+) -> Iterator[Server]:
+    """Apache with mod_dav_fs and its access log. `tls`: with a certificate of an own CA, see `Server.ca_cert`.
+
+    `digest`: Digest instead of Basic, with nonces that live so many seconds (0: for one request). `{root}` in
+    `extra` is the server's folder, where the certificates of `tls` are, one of a client among them.
+    """
     with work_folder("apache") as root:
         (root / "lock").mkdir()
         give_to_server(root / "lock")
         if users:
-            write_users(root / "users", users)
+            write_users(root / "users", users, digest=digest is not None)
         authority = make_certificates(root) if tls else None
         port = free_port()
         config = APACHE_CONFIG.format(
@@ -264,9 +284,10 @@ def apache(*, users: Mapping[str, str] | None = None, tls: bool = False, extra: 
             port=port,
             modules="\n".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in APACHE_MODULES.split()),
             identity="User www-data\nGroup www-data" if is_root() else "",
-            auth=APACHE_AUTH.format(root=root) if users else "",
+            auth=(APACHE_AUTH if digest is None else APACHE_DIGEST).format(root=root, digest=digest) if users else "",
             tls=APACHE_TLS.format(root=root) if tls else "",
-            extra=extra,
+            locks=f"DavLockDB {root}/lock/DavLock" if locks else "",
+            extra=extra.replace("{root}", str(root)),
         )
         (root / "apache.conf").write_text(config)
         url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/"
@@ -275,16 +296,22 @@ def apache(*, users: Mapping[str, str] | None = None, tls: bool = False, extra: 
             yield server
 
 
-def write_users(path: Path, users: Mapping[str, str]) -> None:
+def write_users(path: Path, users: Mapping[str, str], *, digest: bool) -> None:
     """A file for AuthUserFile. The SHA-1 form is weak, and quick: these are no secrets."""
-    lines = (
-        f"{user}:{{SHA}}{b64encode(sha1(password.encode()).digest()).decode()}" for user, password in users.items()
-    )
-    path.write_text("\n".join(lines) + "\n")
+
+    def line(user: str, password: str) -> str:
+        if digest:
+            return f"{user}:drivefs:{md5(f'{user}:drivefs:{password}'.encode()).hexdigest()}\n"
+        return f"{user}:{{SHA}}{b64encode(sha1(password.encode()).digest()).decode()}\n"
+
+    path.write_text("".join(line(user, password) for user, password in users.items()))
 
 
 def make_certificates(root: Path) -> Path:
-    """A CA, and a certificate by it for 127.0.0.1 and localhost, as `server.pem` and `server.key`; gives the CA's."""
+    """A CA, and certificates by it: `server.pem` and `.key` for 127.0.0.1 and localhost, `client.pem` and `.key`.
+
+    Gives the CA's.
+    """
     names = root / "names"
     names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
     new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -292,6 +319,8 @@ def make_certificates(root: Path) -> Path:
     openssl(root, *new, "-subj", "/CN=127.0.0.1", "-keyout", "server.key", "-out", "server.csr")
     signing = ["-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2"]
     openssl(root, "x509", *signing, "-extfile", str(names), "-out", "server.pem")
+    openssl(root, *new, "-subj", "/CN=ann", "-keyout", "client.key", "-out", "client.csr")
+    openssl(root, "x509", *(argument.replace("server", "client") for argument in signing), "-out", "client.pem")
     return root / "ca.pem"
 
 

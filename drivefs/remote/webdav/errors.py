@@ -98,7 +98,7 @@ def _retry_after(headers: httpx.Headers | None) -> float | None:
 
 def error_of_transport(error: Exception, what: str, *, answered: bool = True) -> RemoteError:
     """The error for a failed exchange. `answered`: the first line of an answer had arrived."""
-    tls = cause_of(error, ssl.SSLError)
+    tls = _cause(error, ssl.SSLError)
     if tls is not None and (refused := _error_of_tls(tls, what, connecting=isinstance(error, httpx.ConnectError))):
         return refused
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
@@ -125,7 +125,7 @@ def _error_of_tls(error: ssl.SSLError, what: str, *, connecting: bool) -> Remote
     reason = error.reason or ""
     if "ALERT" in reason and "CERTIFICATE_REQUIRED" in reason:
         return Unauthorized(f"{what}: the server asks for a certificate of yours: give it with --client-cert FILE")
-    if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
+    if "ALERT" in reason and any(word in reason for word in ("CERTIFICATE", "UNKNOWN_CA", "DECRYPT_ERROR")):
         return Unauthorized(f"{what}: the server does not accept your client certificate ({_in_words(reason)})")
     if not connecting:
         return None
@@ -150,7 +150,7 @@ def _place(error: httpx.RequestError, what: str) -> str:
 
 
 def _why_no_connection(error: httpx.RequestError) -> str:
-    name = cause_of(error, socket.gaierror)
+    name = _cause(error, socket.gaierror)
     if name is not None and name.errno == socket.EAI_AGAIN:
         return "the name cannot be looked up (check the network)"
     if name is not None:
@@ -171,7 +171,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen = group[0] if group else seen.__cause__ or seen.__context__
 
 
-def cause_of(error: BaseException, kind: type[E]) -> E | None:
+def _cause(error: BaseException, kind: type[E]) -> E | None:
     return next((cause for cause in _causes(error) if isinstance(cause, kind)), None)
 
 
