@@ -110,17 +110,27 @@ class Drive:
         A drive whose root was listed once mounts without the network. Raises RemoteError for one that never was.
         """
         if self.tree.exists(ROOT) and self.tree.get(ROOT).listed is not None:
-            try:
-                with trio.move_on_after(FIRST_CONTACT_SECONDS):
-                    await self.engine.connect()
-            except RemoteError as error:
-                if isinstance(error, Unauthorized):
-                    self.engine.block(error)
-                return str(error)
-            return ""
+            return await self._greet()
         self._takeover.root(await self.engine.connect())
         await self._lister.ensure(ROOT)
         return ""
+
+    async def _greet(self) -> str:
+        """Look for the server of a drive that is known. When it is away the engine goes on trying, whenever the next
+        sync would be."""
+        reason = f"{self.settings.remote}: no answer within {FIRST_CONTACT_SECONDS:.0f} s"
+        try:
+            with trio.move_on_after(FIRST_CONTACT_SECONDS):
+                await self.engine.connect()
+                return ""
+            self.link.lost(reason)
+        except Unauthorized as error:
+            self.engine.block(error)
+            return str(error)
+        except RemoteError as error:
+            reason = str(error)
+        self.engine.request()
+        return reason
 
     async def totals(self) -> Totals:
         """One scan of the tree, in a worker thread with a connection of its own."""

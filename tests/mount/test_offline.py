@@ -81,7 +81,7 @@ def test_what_is_here_is_served_and_the_rest_fails_in_time(server: Server, mount
 def test_a_drive_that_was_here_mounts_without_its_server(server: Server, mounted: DriveHome) -> None:
     mounted.unmount()
     with away(server) as back:
-        ran = mounted.mount()
+        ran = mounted.mount("--interval", "1h")  # that long nobody may have to wait for the server once it is back
         assert len(ran.stderr.splitlines()) == 1
         assert ran.stderr.startswith("drivefs: offline: ")
         assert mounted.status().state == "offline"
