@@ -131,10 +131,10 @@ async def test_a_change_anywhere_shows_at_the_root_except_below_a_mount(cloud: C
         cloud.storage.put(path, b"2")
         roots.append((await remote.stat(Ref())).version.etag)
     assert roots[0] != roots[1] == roots[2]
-    for path in ((), ("deep",), ("elsewhere",)):
-        permissions = parse_permissions((await remote.stat(Ref(path))).permissions)
+    for names in ((), ("deep",), ("elsewhere",)):
+        permissions = parse_permissions((await remote.stat(Ref(names))).permissions)
         assert permissions is not None
-        assert permissions.mounted is (path == ("elsewhere",))
+        assert permissions.mounted is (names == ("elsewhere",))
 
 
 async def test_a_share_that_is_a_mount_has_no_tree_etags(cloud: Cloud) -> None:

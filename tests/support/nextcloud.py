@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 import unicodedata
 from collections.abc import AsyncIterator, Callable
@@ -120,6 +121,12 @@ class Cloud:
         self.stores_checksums = True
         self.meanwhile: Callable[[], None] | None = None
         """Called once, between the check of the next change's conditions and the change: another client."""
+        self.on_arrival: dict[str, Callable[[], object]] = {}
+        """Called once, when a request arrives that ends so, as in `path METHOD`."""
+        self.damage = 0
+        """How many of the next files are stored without their last byte, and nothing is said of it."""
+        self.gateway: tuple[float, int] | None = None
+        """A proxy in front that waits so long for the MOVE of an upload, and then answers that status."""
         self._nursery = nursery
         self._checksums: dict[str, tuple[str | None, str]] = {}
         self._locked: set[Path] = set()
@@ -160,6 +167,8 @@ class Cloud:
 
     async def answer(self, asked: Asked) -> Reply:
         self.requests.append(asked)
+        for where in [where for where in self.on_arrival if f"{asked.target} {asked.method}".endswith(where)]:
+            self.on_arrival.pop(where)()
         fault = self._fault(asked)
         if fault is not None and fault.status:
             return Reply(fault.status, b"a fault of the tests", {"Retry-After": "1"} if fault.status == 503 else {})
@@ -378,6 +387,8 @@ class Cloud:
             raise Refusal(400, "The computed checksum does not match the one received from the client.")
 
     def _store(self, asked: Asked, path: Path, content: bytes) -> dict[str, str]:
+        if self.damage:
+            self.damage, content = self.damage - 1, content[:-1]
         mtime = asked.headers.get("x-oc-mtime") if self.keeps_mtime else None
         self.storage.put(path, content, mtime_ns=None if mtime is None else int(float(mtime)) * 10**9)
         node = self._existing(path)
@@ -547,7 +558,10 @@ class Cloud:
         stored: list[dict[str, str]] = []
         done = trio.Event()
         self._nursery.start_soon(self._assemble, asked, name, target, content, stored, done)
-        await done.wait()
+        with trio.move_on_after(self.gateway[0] if self.gateway else math.inf):
+            await done.wait()
+        if self.gateway and not done.is_set():
+            return Reply(self.gateway[1], b"a proxy of the tests")
         return Reply(201 if existing is None else 204, b"", stored[0])
 
     async def _assemble(

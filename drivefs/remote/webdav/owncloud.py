@@ -115,7 +115,7 @@ def write_capabilities(base: Base) -> WriteCapabilities:
 
 
 def dav_root(base: Base) -> tuple[Base, str, tuple[str, ...]] | None:
-    """Of a share at `.../remote.php/dav/files/USER/...`: the part up to `dav`, the user's id, and what comes after.
+    """Of a share at `.../remote.php/dav/files/USER/...`: the part up to `dav`, the user's id, and what follows `dav`.
 
     None for addresses of another form: the old `remote.php/webdav` does not tell whose uploads are meant.
     """
@@ -123,7 +123,7 @@ def dav_root(base: Base) -> tuple[Base, str, tuple[str, ...]] | None:
     for start in range(len(segments) - 3):
         if segments[start : start + 3] == ("remote.php", "dav", "files"):
             root = Base(base.origin, base.host, segments[: start + 2])
-            return root, segments[start + 3], segments[start + 4 :]
+            return root, segments[start + 3], segments[start + 2 :]
     return None
 
 

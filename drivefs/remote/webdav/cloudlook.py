@@ -1,0 +1,81 @@
+"""Telling our own bytes on a Nextcloud or ownCloud from another's, by what the share shows of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+
+from drivefs.model import Kind, Observation, Ref
+from drivefs.remote.content import Exactly
+from drivefs.remote.webdav.values import parse_etag
+from drivefs.remote.webdav.verbs import Answer
+from drivefs.remote.writing import Content
+
+Look = Callable[[Ref], Awaitable[Observation | None]]
+"""What stands there now, None for nothing."""
+
+OLDEST_MTIME: Final = 24 * 3600
+"""Seconds since the epoch. Nextcloud refuses times up to this one."""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """What marks bytes as ours. `checksum` as in an observation; `mtime` in whole seconds, None when none is sent.
+
+    SHA-1, because it is what both servers know: ownCloud compares it with what arrived, and refuses SHA-256.
+    """
+
+    size: int
+    checksum: str
+    mtime: int | None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        headers = {"OC-Checksum": self.checksum}
+        return headers if self.mtime is None else {**headers, "X-OC-Mtime": str(self.mtime)}
+
+
+async def mark_of(content: Content) -> Mark:
+    """Reads it once. Raises: StoreError when it has not the size that it says."""
+    digest = hashlib.sha1(usedforsecurity=False)
+    async with content.open() as pieces:
+        exactly = Exactly(pieces, content.size)
+        while piece := await exactly.receive():
+            digest.update(piece)
+    mtime = None if content.mtime_ns is None else content.mtime_ns // 10**9
+    if mtime is not None and mtime <= OLDEST_MTIME:
+        mtime = None
+    return Mark(content.size, f"SHA1:{digest.hexdigest()}", mtime)
+
+
+def may_be_mine(observed: Observation | None, mark: Mark) -> bool:
+    """Whether nothing that the share tells speaks against it."""
+    if observed is None or observed.kind is not Kind.FILE or observed.version.size != mark.size:
+        return False
+    return not tells_sha1(observed) or observed.checksum == mark.checksum
+
+
+def is_mine(observed: Observation | None, mark: Mark, *, etag: str | None = None, used_up: bool = False) -> bool:
+    """Whether it is proven.
+
+    By the checksum, which these servers store with the content it was sent with; by the `etag` that the answer to our
+    request told; or, `used_up` being that our upload is not there any more, by the time that only our upload carried.
+    """
+    if observed is None or not may_be_mine(observed, mark):
+        return False
+    if tells_sha1(observed) or (etag is not None and observed.version.etag == etag):
+        return True
+    at = observed.version.mtime_ns
+    return used_up and mark.mtime is not None and at is not None and at // 10**9 == mark.mtime
+
+
+def told_etag(answer: Answer) -> str | None:
+    """The ETag of what a request made. OC-ETag comes first: the other one is changed by servers that compress."""
+    etag = parse_etag(answer.headers.get("oc-etag") or answer.headers.get("etag")) if answer.done else None
+    return None if etag is None else etag[0]
+
+
+def tells_sha1(observed: Observation) -> bool:
+    return observed.checksum is not None and observed.checksum.startswith("SHA1:")

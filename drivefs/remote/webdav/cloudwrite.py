@@ -1,0 +1,229 @@
+"""Writing files to Nextcloud and ownCloud: small ones by one PUT, large ones by `chunks`.
+
+A file here has an id on which shares, versions and comments hang, so it is always written in place, and never sent
+aside and renamed. The server checks our condition when a request begins; what comes between that and its end is this
+server's window, kept small by chunks, and kept as an earlier version by the server.
+
+Invariant: `Done` means that the share shows our bytes: their size, and a checksum or ETag that only they have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from drivefs.errors import BadAnswer, NotFound, NotPermitted, QuotaExceeded, RemoteError, VersionMismatch
+from drivefs.errors import Refused as RefusedError
+from drivefs.model import Observation, Ref, Version
+from drivefs.remote.retry import retry
+from drivefs.remote.webdav.chunks import Chunks, upload_of
+from drivefs.remote.webdav.cloudlook import Mark, is_mine, mark_of, may_be_mine, tells_sha1, told_etag
+from drivefs.remote.webdav.conditions import ABSENT, if_match, is_condition
+from drivefs.remote.webdav.metadata import Found, Question, ask
+from drivefs.remote.webdav.owncloud import composed_ref, dav_root, parse_permissions, why_refused, write_capabilities
+from drivefs.remote.webdav.paths import Base
+from drivefs.remote.webdav.propfind import OWNCLOUD, PLAIN, QUOTA, space_of
+from drivefs.remote.webdav.session import Session
+from drivefs.remote.webdav.verbs import Answer, Verbs
+from drivefs.remote.writing import (
+    Conflict,
+    Content,
+    Done,
+    Journal,
+    Later,
+    Outcome,
+    Refused,
+    Staged,
+    Unknown,
+    WriteCapabilities,
+    as_expected,
+)
+
+NOTHING_DONE: Final = (401, 403, 404, 409, 413, 415, 423, 429, 503, 507)
+"""Answers to a PUT after which nothing was changed. Not 400: Nextcloud gave it to a body that was cut, and kept the
+cut file (its issue 62321)."""
+
+
+class CloudWriter:
+    """Writes below `base`, the address of a share of one of these servers. `chunk`: bytes of a chunk, 0 for never."""
+
+    def __init__(self, session: Session, base: Base, *, chunk: int | None = None) -> None:
+        capabilities = write_capabilities(base)
+        self.capabilities: WriteCapabilities = (
+            capabilities if chunk is None else msgspec.structs.replace(capabilities, chunks=chunk)
+        )
+        self._session = session
+        self._base = base
+        self._verbs = Verbs(session, base)
+        root = dav_root(base)
+        self._chunks: Chunks | None = None
+        if root is not None and self.capabilities.chunks:
+            self._chunks = Chunks(session, *root, self.look, self.capabilities.chunks)
+
+    async def write(
+        self, ref: Ref, content: Content, *, expected: Version | None, journal: Journal, resume: Staged | None = None
+    ) -> Outcome:
+        """As of the port. `resume`: an upload of the same content that was interrupted, from the journal."""
+        ref = composed_ref(ref)
+        mark = await mark_of(content)
+        if self._chunks is not None and content.size > self.capabilities.chunks:
+            return await self._write_large(self._chunks, ref, content, mark, expected, journal, resume)
+        return await retry(partial(self._write_small, ref, content, mark, expected))
+
+    async def commit(self, staged: Staged, target: Ref, *, expected: Version | None, journal: Journal) -> Outcome:
+        upload = upload_of(staged)
+        if self._chunks is None or upload is None:
+            return Refused(NotFound(f"what was sent for {staged.target} was not sent to this server"))
+        target = composed_ref(target)
+        outcome = await self._chunks.assemble(staged, upload, target, expected)
+        if isinstance(outcome, Refused):
+            await self.discard(staged, journal)
+        elif getattr(outcome, "staged", None) is None:
+            await journal.end(staged)
+        return outcome
+
+    async def discard(self, staged: Staged, journal: Journal) -> None:
+        if self._chunks is not None:
+            await retry(partial(self._chunks.discard, staged))
+        await journal.end(staged)
+
+    async def look(self, ref: Ref) -> Observation | None:
+        """What stands there now. Raises the remote errors but NotFound."""
+        try:
+            return (await retry(partial(self._ask, ref))).listing.directory
+        except NotFound:
+            return None
+
+    async def _ask(self, ref: Ref, *more: str, directory: bool = False) -> Found:
+        question = Question(ref, 0, (*PLAIN, *OWNCLOUD, *more), directory=directory)
+        return await ask(self._session, self._base, question)
+
+    # Small files
+
+    async def _write_small(
+        self, ref: Ref, content: Content, mark: Mark, expected: Version | None, *, repairs: int = 1
+    ) -> Outcome:
+        """One attempt. Raises when nothing was changed, and another attempt may be made."""
+        if expected is not None and not is_condition(expected):
+            observed = await self.look(ref)
+            if observed is None or not as_expected(observed, expected) or not is_condition(observed.version):
+                return Conflict(observed)
+            expected = observed.version
+        condition = ABSENT if expected is None else if_match(expected.etag)
+        answer = await self._verbs.put(ref, content, {**condition, **mark.headers, "X-Hash": "sha1"})
+        if answer.error is not None and answer.status in NOTHING_DONE:
+            return later_or_never(answer.error)
+        try:
+            observed = await self.look(ref)
+            mine = is_mine(observed, mark, etag=told_etag(answer)) or await self._same_content(ref, observed, mark)
+        except RemoteError as error:
+            return Unknown(answer.error or error)
+        if observed is not None and is_damaged(observed, mark, answer):
+            if repairs:
+                return await self._write_small(ref, content, mark, observed.version, repairs=repairs - 1)
+            return Unknown(BadAnswer(f"{ref}: the server stores something else than what is sent"))
+        if mine:
+            return Done(observed)
+        if answer.error is not None and as_expected(observed, expected):
+            return later_or_never(answer.error)
+        return Conflict(observed)
+
+    async def _same_content(self, ref: Ref, observed: Observation | None, mark: Mark) -> bool:
+        """Reads back what may be ours and does not say so: not all storage behind these servers keeps checksums."""
+        if observed is None or not may_be_mine(observed, mark) or tells_sha1(observed):
+            return False
+        headers = {**if_match(observed.version.etag), "Accept-Encoding": "identity"}
+        exchange = self._session.exchange(self._session.content, "GET", self._verbs.url(ref), headers=headers)
+        digest = hashlib.sha1(usedforsecurity=False)
+        async with exchange as response:
+            while piece := await exchange.body.receive():
+                digest.update(piece)
+        return response.status_code == 200 and mark.checksum == f"SHA1:{digest.hexdigest()}"
+
+    # Large files
+
+    async def _write_large(
+        self,
+        chunks: Chunks,
+        ref: Ref,
+        content: Content,
+        mark: Mark,
+        expected: Version | None,
+        journal: Journal,
+        resume: Staged | None,
+    ) -> Outcome:
+        observed = await self.look(ref)
+        if not as_expected(observed, expected):
+            return Conflict(observed, resume)
+        if hindrance := await self._hindrance(ref, observed, mark.size):
+            return hindrance
+        if resume is not None and not goes_on(resume, ref, mark):
+            await self.discard(resume, journal)
+            resume = None
+        try:
+            staged = resume or await chunks.begin(ref, mark, journal)
+        except (NotFound, RefusedError):  # a server without uploads
+            return await self._write_small(ref, content, mark, expected)
+        version = None if observed is None else observed.version
+        return await self._send_chunks(chunks, staged, content, version, journal)
+
+    async def _send_chunks(
+        self, chunks: Chunks, staged: Staged, content: Content, expected: Version | None, journal: Journal
+    ) -> Outcome:
+        upload = upload_of(staged)
+        assert upload is not None
+        try:
+            await chunks.send(staged, upload, content)
+        except NotFound as error:
+            await journal.end(staged)
+            return Later(error)
+        except RemoteError as error:
+            if error.temporary or error.account_wide:
+                return Later(error, staged)
+            await self.discard(staged, journal)
+            return Refused(error)
+        return await self.commit(staged, staged.target, expected=expected, journal=journal)
+
+    async def _hindrance(self, ref: Ref, observed: Observation | None, size: int) -> Outcome | None:
+        """Why there is no use in sending so much, as far as the server tells before.
+
+        Raises: QuotaExceeded.
+        """
+        reason = why_refused(ref.name) if observed is None else None
+        if reason is not None:
+            return Refused(RefusedError(f"{ref}: {reason}"))
+        try:
+            folder = await retry(partial(self._ask, ref.parent, *QUOTA, directory=True))
+        except NotFound as error:
+            return Refused(error)
+        own = parse_permissions(folder.listing.directory.permissions if observed is None else observed.permissions)
+        if own is not None and not (own.create if observed is None else own.write):
+            return Refused(NotPermitted(f"{ref}: the server does not permit it"))
+        available = space_of(folder.own).available
+        if available is not None and available < size:
+            raise QuotaExceeded(f"{ref}: {size} bytes, and there is room for {available}")
+        return None
+
+
+def goes_on(staged: Staged, target: Ref, mark: Mark) -> bool:
+    """Whether an interrupted upload is of the same content to the same place."""
+    upload = upload_of(staged)
+    return upload is not None and upload.mark == mark and staged.target.path == target.path
+
+
+def is_damaged(observed: Observation, mark: Mark, answer: Answer) -> bool:
+    """Whether what stands there is what our request made, and yet not what it sent. `X-Hash-SHA1`: what arrived."""
+    if observed.version.etag != told_etag(answer):
+        return False
+    arrived = answer.headers.get("x-hash-sha1", "").lower()
+    return observed.version.size != mark.size or (arrived != "" and mark.checksum != f"SHA1:{arrived}")
+
+
+def later_or_never(error: RemoteError) -> Outcome:
+    """Of a change that was not made. Raises what may go better soon."""
+    if error.temporary or error.account_wide:
+        raise error
+    return Later(error) if isinstance(error, VersionMismatch) else Refused(error)
