@@ -225,7 +225,7 @@ StartServers 1
 KeepAliveTimeout 5
 MaxKeepAliveRequests 0
 DocumentRoot {root}/data
-{locks}
+DavLockDB {root}/lock/DavLock
 <Directory />
   Require all granted
 </Directory>
@@ -264,7 +264,6 @@ def apache(
     users: Mapping[str, str] | None = None,
     tls: bool = False,
     digest: int | None = None,
-    locks: bool = True,
     extra: str = "",
 ) -> Iterator[Server]:
     """Apache with mod_dav_fs and its access log. `tls`: with a certificate of an own CA, see `Server.ca_cert`.
@@ -286,7 +285,6 @@ def apache(
             identity="User www-data\nGroup www-data" if is_root() else "",
             auth=(APACHE_AUTH if digest is None else APACHE_DIGEST).format(root=root, digest=digest) if users else "",
             tls=APACHE_TLS.format(root=root) if tls else "",
-            locks=f"DavLockDB {root}/lock/DavLock" if locks else "",
             extra=extra.replace("{root}", str(root)),
         )
         (root / "apache.conf").write_text(config)
