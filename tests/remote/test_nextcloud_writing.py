@@ -26,7 +26,7 @@ from drivefs.remote.webdav.chunks import Part, chunk_names, chunk_size, upload_o
 from drivefs.remote.webdav.cloudwrite import CloudWriter
 from drivefs.remote.webdav.owncloud import MIB, write_capabilities
 from drivefs.remote.webdav.paths import parse_base
-from drivefs.remote.writing import Conflict, Done, Later, Outcome, Refused, Staged, Unknown
+from drivefs.remote.writing import Conflict, Done, Later, NewFile, Outcome, Refused, Staged, Unknown
 from tests.support.nextcloud import EXPIRY_SECONDS, NEXTCLOUD, OWNCLOUD, PASSWORD, USER, Cloud, Product, nextcloud
 
 FILE = Ref(("folder", "file"))
@@ -285,6 +285,35 @@ async def test_content_that_changes_its_length_is_not_sent(cloud: Cloud, at: Wri
     with pytest.raises(StoreError):
         await at.write(Liar(b"12345"))
     assert cloud.sent() == []
+
+
+# Many small files
+
+
+def batch(count: int) -> list[NewFile]:
+    return [NewFile(f"new {number}", BytesContent(b"%d" % number, MTIME * 10**9)) for number in range(count)]
+
+
+async def test_a_batch_is_one_put_each_and_one_listing(cloud: Cloud, at: Writing) -> None:
+    outcomes = await at.writer.create(Ref(("folder",)), batch(20), at.notes)
+    assert [done(outcome).name for outcome in outcomes] == [f"new {number}" for number in range(20)]
+    assert (len(cloud.sent("PUT")), len(cloud.requests)) == (20, 21)
+
+
+async def test_each_of_a_batch_has_its_own_outcome(cloud: Cloud, at: Writing, autojump_clock: MockClock) -> None:
+    taken = cloud.storage.put("folder/new 0", b"theirs")
+    cloud.fail("PUT", "new%201")
+    cloud.fail("PUT", "new%202", status=423)
+    cloud.fail("PUT", "new%203", status=503, times=100)
+    files = [*batch(8), NewFile("x.part", SMALL), NewFile("large", LARGE)]
+    first, *others = await at.writer.create(Ref(("folder",)), files, at.notes)
+    assert isinstance(first, Conflict)
+    assert first.observed is not None
+    assert first.observed.version.etag == taken.etag
+    assert [type(outcome) for outcome in others] == [Done, Done, Later, *[Done] * 4, Refused, Done]
+    assert cloud.storage.content("folder/large") == LARGE.data
+    assert len([path for path in cloud.sent("PUT") if path.endswith("new 1")]) == 1
+    assert at.nothing_left()
 
 
 # Large files

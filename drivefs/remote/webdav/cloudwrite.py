@@ -10,20 +10,31 @@ Invariant: `Done` means that the share shows our bytes: their size, and a checks
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
 import msgspec
+import trio
 
-from drivefs.errors import BadAnswer, NotFound, NotPermitted, QuotaExceeded, RemoteError, VersionMismatch
+from drivefs.errors import BadAnswer, NotFound, NotPermitted, QuotaExceeded, RemoteError, VersionMismatch, alone
 from drivefs.errors import Refused as RefusedError
 from drivefs.model import Observation, Ref, Version
 from drivefs.remote.retry import retry
 from drivefs.remote.webdav.chunks import Chunks, upload_of
 from drivefs.remote.webdav.cloudlook import Mark, is_mine, mark_of, may_be_mine, tells_sha1, told_etag
 from drivefs.remote.webdav.conditions import ABSENT, if_match, is_condition
+from drivefs.remote.webdav.habits import Check, Habits
 from drivefs.remote.webdav.metadata import Found, Question, ask
-from drivefs.remote.webdav.owncloud import composed_ref, dav_root, parse_permissions, why_refused, write_capabilities
+from drivefs.remote.webdav.owncloud import (
+    composed,
+    composed_ref,
+    dav_root,
+    parse_permissions,
+    why_refused,
+    write_capabilities,
+)
 from drivefs.remote.webdav.paths import Base
 from drivefs.remote.webdav.propfind import OWNCLOUD, PLAIN, QUOTA, space_of
 from drivefs.remote.webdav.session import Session
@@ -34,6 +45,7 @@ from drivefs.remote.writing import (
     Done,
     Journal,
     Later,
+    NewFile,
     Outcome,
     Refused,
     Staged,
@@ -42,6 +54,8 @@ from drivefs.remote.writing import (
     as_expected,
 )
 
+LISTED_FROM: Final = 4
+"""Files of a batch from which on one listing is cheaper than a look at each."""
 NOTHING_DONE: Final = (401, 403, 404, 409, 413, 415, 423, 429, 503, 507)
 """Answers to a PUT after which nothing was changed. Not 400: Nextcloud gave it to a body that was cut, and kept the
 cut file (its issue 62321)."""
@@ -54,6 +68,9 @@ class CloudWriter:
         capabilities = write_capabilities(base)
         self.capabilities: WriteCapabilities = (
             capabilities if chunk is None else msgspec.structs.replace(capabilities, chunks=chunk)
+        )
+        self.habits = Habits(
+            can=self.capabilities, name="Nextcloud", deletes=Check.IF, moves=Check.IF, makes_parents=False
         )
         self._session = session
         self._base = base
@@ -112,8 +129,16 @@ class CloudWriter:
             if observed is None or not as_expected(observed, expected) or not is_condition(observed.version):
                 return Conflict(observed)
             expected = observed.version
+        return await self._settled(ref, content, mark, expected, await self._put(ref, content, mark, expected), repairs)
+
+    async def _put(self, ref: Ref, content: Content, mark: Mark, expected: Version | None) -> Answer:
         condition = ABSENT if expected is None else if_match(expected.etag)
-        answer = await self._verbs.put(ref, content, {**condition, **mark.headers, "X-Hash": "sha1"})
+        return await self._verbs.put(ref, content, {**condition, **mark.headers, "X-Hash": "sha1"})
+
+    async def _settled(
+        self, ref: Ref, content: Content, mark: Mark, expected: Version | None, answer: Answer, repairs: int = 1
+    ) -> Outcome:
+        """What came of a PUT. Raises when nothing was changed, and another attempt may be made."""
         if answer.error is not None and answer.status in NOTHING_DONE:
             return later_or_never(answer.error)
         try:
@@ -142,6 +167,62 @@ class CloudWriter:
             while piece := await exchange.body.receive():
                 digest.update(piece)
         return response.status_code == 200 and mark.checksum == f"SHA1:{digest.hexdigest()}"
+
+    # Many small files
+
+    async def create(self, folder: Ref, files: Sequence[NewFile], journal: Journal) -> Sequence[Outcome]:
+        """As of the port: one PUT for each, and one listing for all that the server took."""
+        folder = composed_ref(folder)
+        outcomes: list[Outcome] = [Later(BadAnswer(f"{folder}: not sent"))] * len(files)
+        sent: dict[int, tuple[Mark, Answer]] = {}
+
+        async def send(number: int, ref: Ref, content: Content) -> None:
+            if self._chunks is None or content.size <= self.capabilities.chunks:
+                mark = await mark_of(content)
+                sent[number] = mark, await self._put(ref, content, mark, None)
+
+        async def conclude(number: int, ref: Ref, content: Content) -> None:
+            outcomes[number] = await self._concluded(ref, content, sent.get(number), shown, journal)
+
+        await each(folder, files, send)
+        shown = await self._shown(folder, sum(answer.done for _, answer in sent.values()))
+        await each(folder, files, conclude)
+        return outcomes
+
+    async def _shown(self, folder: Ref, taken: int) -> dict[str, Observation]:
+        if taken < LISTED_FROM:
+            return {}
+        question = Question(folder, 1, (*PLAIN, *OWNCLOUD), directory=True)
+        with suppress(RemoteError):
+            listing = (await retry(partial(ask, self._session, self._base, question))).listing
+            return {child.name: child for child in listing.children}
+        return {}
+
+    async def _concluded(
+        self,
+        ref: Ref,
+        content: Content,
+        sent: tuple[Mark, Answer] | None,
+        shown: Mapping[str, Observation],
+        journal: Journal,
+    ) -> Outcome:
+        try:
+            if sent is None:
+                return await self.write(ref, content, expected=None, journal=journal)
+            mark, answer = sent
+            observed = shown.get(ref.name)
+            if observed is None or not is_mine(observed, mark, etag=told_etag(answer)):
+                return await self._settled(ref, content, mark, None, answer)
+            damaged = is_damaged(observed, mark, answer)
+            return await self._settled(ref, content, mark, None, answer) if damaged else Done(observed)
+        except RemoteError as error:
+            if sent is None or not error.temporary:
+                return Later(error)
+        with_patience = partial(self._write_small, ref, content, sent[0], None)
+        try:
+            return await retry(with_patience)
+        except RemoteError as error:
+            return Later(error)
 
     # Large files
 
@@ -206,6 +287,14 @@ class CloudWriter:
         if available is not None and available < size:
             raise QuotaExceeded(f"{ref}: {size} bytes, and there is room for {available}")
         return None
+
+
+async def each(folder: Ref, files: Sequence[NewFile], run: Callable[[int, Ref, Content], Awaitable[None]]) -> None:
+    """Side by side; the session limits how many requests run at a time."""
+    with alone():
+        async with trio.open_nursery() as nursery:
+            for number, file in enumerate(files):
+                nursery.start_soon(run, number, folder.child(composed(file.name)), file.content)
 
 
 def goes_on(staged: Staged, target: Ref, mark: Mark) -> bool:
