@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -9,13 +10,13 @@ import httpx
 import pytest
 import trio
 
-from drivefs.errors import BadAnswer, Unauthorized, Unreachable
+from drivefs.errors import BadAnswer, NotPermitted, Unauthorized, Unreachable
 from drivefs.model import Ref
 from drivefs.remote.open import open_remote
 from drivefs.remote.webdav.auth import Credentials, Scheme
 from drivefs.remote.webdav.body import SentBytes
 from drivefs.remote.webdav.client import WebDavRemote
-from drivefs.remote.webdav.login import FIRST_PAUSE, Login
+from drivefs.remote.webdav.login import FIRST_PAUSE, Login, Nonce
 from tests.support.digests import DigestShare
 from tests.support.names import hosts
 from tests.support.scripted import HANGUP, Asked, Parts, Scripted, folder, http, multistatus, scripted
@@ -23,6 +24,18 @@ from tests.support.scripted import HANGUP, Asked, Parts, Scripted, folder, http,
 ANN = Credentials("ann", "s3cret ü")
 BASIC = "Basic YW5uOnMzY3JldCDDvA=="
 TOKEN = Credentials("", "t0ken-abc")
+
+
+class NoHome:
+    """For logins that are never in doubt."""
+
+    method, url = "PROPFIND", "https://h/home/"
+
+    async def ask(self, proof: bytes) -> int:
+        raise AssertionError
+
+
+HOME = NoHome()
 
 
 def share(asked: Asked) -> bytes:
@@ -126,13 +139,17 @@ async def test_many_at_once_ask_once() -> None:
     assert digests.answers == {"asked": 1, "right": 20}
 
 
-@pytest.mark.parametrize("says_stale", [True, False])
-async def test_a_nonce_that_is_used_up_is_replaced(says_stale: bool) -> None:
+@pytest.mark.parametrize(
+    ("says_stale", "answers"),
+    [(True, {"asked": 1, "stale": 3, "right": 20}), (False, {"asked": 1, "stale": 4, "right": 24})],
+)
+async def test_a_nonce_that_is_used_up_is_replaced(says_stale: bool, answers: dict[str, int]) -> None:
+    """A server that does not say so may mean that only this folder is not for us: the root is asked to tell."""
     digests = DigestShare(share, ANN.password, uses=5, says_stale=says_stale)
     async with opened(digests) as (remote, _):
         for number in range(20):
             await remote.stat(Ref((f"d{number}",)))
-    assert digests.answers == {"asked": 1, "stale": 3, "right": 20}
+        assert digests.answers == answers
 
 
 async def test_nonces_for_one_use_are_no_trouble_for_many_at_once() -> None:
@@ -215,7 +232,7 @@ async def test_what_was_learned_over_https_is_not_sent_over_http() -> None:
             asked = url.startswith("https") and proof is None
             return httpx.Response(401 if asked else 200, headers={"WWW-Authenticate": "Basic realm=r"})
 
-        await login.request("GET", url, send)
+        await login.request("GET", url, send, HOME)
 
     for url in ("http://h/", "https://h/", "http://h/", "https://h/"):
         await ask(url)
@@ -266,15 +283,37 @@ async def test_a_wrong_password_is_tried_once_by_digest(uses: int) -> None:
     assert digests.answers == {"asked": 1, "wrong": 1}
 
 
-async def test_a_password_that_is_changed_meanwhile_is_tried_once_more_with_a_new_nonce() -> None:
+@pytest.mark.parametrize(("path", "together"), [((), 1), (("f",), 1), (("f",), 5)])
+async def test_a_password_that_is_changed_meanwhile_is_noticed_soon(path: tuple[str, ...], together: int) -> None:
+    """It is tried once more, with a fresh nonce or at the root. What is under way by then cannot be called back."""
     digests = DigestShare(share, ANN.password)
     async with opened(digests) as (remote, _):
         await remote.connect()
         digests.password = "changed"
+
+        async def stat() -> None:
+            with pytest.raises(Unauthorized):
+                await remote.stat(Ref(path))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(together):
+                nursery.start_soon(stat)
         for _ in range(5):
             with pytest.raises(Unauthorized):
                 await remote.stat(Ref(("f",)))
-    assert digests.answers == {"asked": 1, "right": 2, "wrong": 2}
+    assert digests.answers == {"asked": 1, "right": 2, "wrong": together + 1}
+
+
+async def test_a_folder_that_is_not_for_us_is_not_taken_for_a_wrong_password() -> None:
+    right = asking("Basic realm=r", BASIC)
+    async with opened(lambda asked: http(401) if asked.target == "/private" else right(asked)) as (remote, server):
+        await remote.connect()
+        before = len(server.requests)
+        for _ in range(3):
+            with pytest.raises(NotPermitted, match="not for this user"):
+                await remote.stat(Ref(("private",)))
+            await remote.stat(Ref(("public",)))
+        assert len(server.requests) - before == 9
 
 
 async def test_after_a_refusal_nothing_is_sent_until_somebody_asks() -> None:
@@ -306,7 +345,7 @@ async def test_the_pause_after_a_refusal_grows_and_ends(autojump_clock: trio.tes
 
     while trio.current_time() - start < 130 * FIRST_PAUSE:
         with pytest.raises(Unauthorized):
-            await login.request("GET", "https://h/", refuse)
+            await login.request("GET", "https://h/", refuse, HOME)
         await trio.sleep(1)
     assert times[:7] == [0, 1, 3, 7, 15, 31, 63]
     assert times[7] == 123  # an hour at most
@@ -343,13 +382,33 @@ async def test_a_cancelled_login_lets_the_next_one_try() -> None:
 
     async def first() -> None:
         with hanging:
-            await login.request("GET", "https://h/", hang)
+            await login.request("GET", "https://h/", hang, HOME)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(first)
         await entered.wait()
-        nursery.start_soon(login.request, "GET", "https://h/", succeed)
+        nursery.start_soon(login.request, "GET", "https://h/", succeed, HOME)
         await trio.testing.wait_all_tasks_blocked()
         assert proofs == []
         hanging.cancel()
     assert proofs == [BASIC.encode()]
+
+
+async def test_a_nonce_for_one_use_is_not_lost_to_a_faster_request() -> None:
+    """The worst order of events: whatever nonce is shared, another request uses it up first."""
+    login, used, count = Login(ANN), set[str](), 0
+
+    async def send(proof: bytes | None) -> httpx.Response:
+        nonlocal count
+        await trio.lowlevel.checkpoint()
+        count += 1
+        if isinstance(login._key, Nonce):
+            used.add(login._key.question.nonce)
+        ours = re.search(rb' nonce="(\d+)"', proof or b"")
+        if ours and ours[1].decode() not in used:
+            return httpx.Response(200)
+        challenge = f'Digest realm="r", qop="auth", nonce="{count}", stale=true'
+        return httpx.Response(401, headers={"WWW-Authenticate": challenge})
+
+    await login.request("GET", "https://h/", send, HOME)
+    assert count == 4

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 import trio
 
-from drivefs.errors import Unauthorized
+from drivefs.errors import NotPermitted, Unauthorized
 from drivefs.model import Ref
 from drivefs.remote.open import open_remote
 from drivefs.remote.webdav.auth import Credentials
@@ -94,3 +94,17 @@ async def test_apaches_nonces_that_became_stale() -> None:
         await remote.connect()
         await remote.aclose()
         assert Counter(request.status for request in server.requests(at_least=5))[401] == 2
+
+
+@pytest.mark.parametrize("digest", [None, 300])
+async def test_apache_answers_401_for_a_folder_of_somebody_else(digest: int | None) -> None:
+    private = "<Location /private>\nRequire user bob\n</Location>"
+    with apache(users=USERS, digest=digest, extra=private) as server:
+        (server.data / "private").mkdir()
+        (server.data / "f").touch()
+        remote = open_remote(server.url, credentials=ANN)
+        await remote.connect()
+        with pytest.raises(NotPermitted):
+            await remote.list(Ref(("private",)))
+        await remote.stat(Ref(("f",)))
+        await remote.aclose()

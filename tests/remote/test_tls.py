@@ -34,8 +34,8 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def fingerprint(server: Server) -> str:
-    command = ["openssl", "x509", "-in", server.root / "server.pem", "-noout", "-fingerprint", "-sha256"]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    command = ["openssl", "x509", "-in", f"{server.root}/server.pem", "-noout", "-fingerprint", "-sha256"]
+    printed = subprocess.run(command, check=True, capture_output=True).stdout.decode()
     return "SHA256:" + printed.strip().rpartition("=")[2]
 
 
@@ -168,8 +168,7 @@ async def test_a_certificate_of_strangers_is_not_accepted(strict: Server, tmp_pa
 def test_files_that_are_no_certificates_are_told(server: Server, tmp_path: Path) -> None:
     nothing, certificate, key = tmp_path / "x", server.root / "client.pem", server.root / "client.key"
     locked = tmp_path / "locked"
-    command = ["openssl", "ec", "-in", key, "-aes128", "-passout", "pass:x", "-out", locked]
-    subprocess.run(command, check=True, capture_output=True)
+    openssl(tmp_path, "ec", "-in", str(key), "-aes128", "-passout", "pass:x", "-out", str(locked))
     for files in ((nothing, None), (certificate, None), (certificate, nothing), (certificate, locked), (None, key)):
         with pytest.raises(UsageError):
             open_remote("https://h/", client_cert=files[0], client_key=files[1])

@@ -47,7 +47,7 @@ class Scripted:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
 
-    async def serve(self, stream: trio.SocketStream) -> None:
+    async def serve(self, stream: trio.abc.Stream) -> None:
         self.connections += 1
         number = self.connections
         with suppress(trio.BrokenResourceError, h11.RemoteProtocolError):  # the client left: its right
@@ -55,7 +55,7 @@ class Scripted:
                 while (asked := await self._receive(stream, number)) and await self._reply(stream, asked):
                     pass
 
-    async def _reply(self, stream: trio.SocketStream, asked: Asked) -> bool:
+    async def _reply(self, stream: trio.abc.Stream, asked: Asked) -> bool:
         """False when the connection is to be closed."""
         self.requests.append(asked)
         answer = self.answer(asked)
@@ -67,14 +67,14 @@ class Scripted:
             await stream.send_all(part)
         return True
 
-    async def _receive(self, stream: trio.SocketStream, number: int) -> Asked | None:
+    async def _receive(self, stream: trio.abc.Stream, number: int) -> Asked | None:
         """The next request, None when the client is gone."""
         parser = h11.Connection(h11.SERVER)
         request, body = None, b""
         while True:
             event = parser.next_event()
             if event is h11.NEED_DATA:
-                parser.receive_data(await stream.receive_some(65536))
+                parser.receive_data(bytes(await stream.receive_some(65536)))
             elif isinstance(event, h11.Request):
                 request = event
             elif isinstance(event, h11.Data):

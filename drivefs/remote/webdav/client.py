@@ -71,6 +71,7 @@ class WebDavRemote:
         self._login = Login(credentials, auth, allow_insecure=allow_insecure_auth)
         self._session = Session(
             login=self._login,
+            home=self._base.url,
             context=make_context(tls or Tls()),
             metadata_connections=metadata_connections,
             content_connections=content_connections,

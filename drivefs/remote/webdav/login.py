@@ -5,6 +5,8 @@
 - Until a proof was accepted, one request at a time finds out; the others wait for it. So a fresh start of many
   readers costs one 401, and a wrong password is tried once, not by each of them.
 - A proof that was refused is not sent again for a while, which grows: servers lock accounts. `ask_again` ends it.
+- Some servers answer 401, not 403, for a folder that is not for this user (Apache does). So what worked before and is
+  refused now is tried at the share's root: where it works there, only that folder is not permitted.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import httpx
 import msgspec
 import trio
 
-from drivefs.errors import RemoteError, Unauthorized
+from drivefs.errors import NotPermitted, RemoteError, Unauthorized
 from drivefs.remote.webdav import digest
 from drivefs.remote.webdav.auth import INSECURE, Credentials, Scheme, may_hear
 from drivefs.remote.webdav.challenges import Challenge, parse_challenges, parse_parameters
@@ -33,6 +35,15 @@ UNTOLD: Final = (408, 425, 429)
 
 Send = Callable[[bytes | None], Awaitable[httpx.Response]]
 """Sends the request once, with this value of Authorization or without, and gives the start of the answer."""
+
+
+class Home(Protocol):
+    """The share's root, and a small request to it; `ask` gives the status of the answer."""
+
+    method: str
+    url: str
+
+    async def ask(self, proof: bytes) -> int: ...
 
 
 class Key(Protocol):
@@ -58,13 +69,12 @@ class Secret:
 
 
 class Nonce:
-    """Digest: a question of the server, and how often it was answered. `accepted`: at least one answer was right."""
+    """Digest: a question of the server, and how often it was answered."""
 
     scheme = "digest"
 
-    def __init__(self, question: digest.Question, credentials: Credentials, *, accepted: bool = False) -> None:
+    def __init__(self, question: digest.Question, credentials: Credentials) -> None:
         self.question = question
-        self.accepted = accepted
         self._credentials = credentials
         self._count = 0
 
@@ -75,7 +85,11 @@ class Nonce:
         return digest.answer(self.question, user, password, method, target, count=self._count)
 
     def followed_by(self, nonce: str) -> Nonce:
-        return Nonce(msgspec.structs.replace(self.question, nonce=nonce), self._credentials, accepted=True)
+        return Nonce(msgspec.structs.replace(self.question, nonce=nonce), self._credentials)
+
+
+class Refusal(Unauthorized):
+    """A proof was refused, here at least."""
 
 
 class Asking:
@@ -97,33 +111,36 @@ class Login:
         if credentials is not None and scheme in ("basic", "bearer"):
             self._key = Secret(scheme, credentials)
         self._settled = credentials is None
+        self._worked = False
+        self._doubt = trio.Lock()
         self._asking: Asking | None = None
         self._refusal = ""
         self._silent_until = float("-inf")
         self._pause = FIRST_PAUSE
 
-    async def request(self, method: str, url: str, send: Send) -> httpx.Response:
+    async def request(self, method: str, url: str, send: Send, home: Home) -> httpx.Response:
         """The answer to a request, which is sent again when the server asks who we are. It is never a 401.
 
-        Raises: Unauthorized, without sending anything while an earlier refusal stands; and the errors of `send`.
+        Raises: Unauthorized, without sending anything while an earlier refusal stands; NotPermitted when only this
+        very address is refused; and the errors of `send`.
         """
         while not self._settled:
             if self._asking is None:
-                return await self._ask(method, url, send)
+                return await self._ask(method, url, send, home)
             asking = self._asking
             await asking.done.wait()
             if asking.error is not None:
                 raise type(asking.error)(str(asking.error))
-        return await self._attempt(method, url, send)
+        return await self._attempt(method, url, send, home)
 
     def ask_again(self) -> None:
         """Somebody wants to know whether the login works by now: the next request is sent."""
         self._silent_until = float("-inf")
 
-    async def _ask(self, method: str, url: str, send: Send) -> httpx.Response:
+    async def _ask(self, method: str, url: str, send: Send, home: Home) -> httpx.Response:
         asking = self._asking = Asking()
         try:
-            return await self._attempt(method, url, send)
+            return await self._attempt(method, url, send, home)
         except RemoteError as error:
             asking.error = error if error.temporary or error.account_wide else None
             raise
@@ -131,16 +148,25 @@ class Login:
             self._asking = None
             asking.done.set()
 
-    async def _attempt(self, method: str, url: str, send: Send) -> httpx.Response:
+    async def _attempt(self, method: str, url: str, send: Send, home: Home) -> httpx.Response:
         if trio.current_time() < self._silent_until:
             raise Unauthorized(f"{self._refusal}; not tried again for now, so that the account is not locked")
-        key = self._key_for(url)
+        key, cleared, stale = self._key_for(url), False, False
         for _ in range(ATTEMPTS):
             response = await send(None if key is None else key.proof(method, url))
             if response.status_code != 401:
                 self._accepted(key, url, response)
                 return response
-            key = self._next_key(key, url, response, f"{method} {url}")
+            try:
+                # After a second stale nonce this request keeps the next one for itself: they may be good for one use.
+                used, key = key, self._next_key(key, url, response, f"{method} {url}", share=not stale)
+                stale = isinstance(used, Nonce)
+            except Refusal as refusal:
+                if not await self._may_be_good(key, url, home, cleared):
+                    raise self._refused(str(refusal)) from refusal
+                if cleared or isinstance(key, Secret):
+                    raise NotPermitted(f"{method} {url}: the server answered 401 (not for this user)") from refusal
+                key, cleared = self._key, True  # the nonce may have been too old, though the server did not say so
         raise self._refused(f"{method} {url}: the server answered 401 to every fresh nonce")
 
     def _key_for(self, url: str) -> Key | None:
@@ -158,9 +184,9 @@ class Login:
             self._key = Secret("basic", self._credentials)
             return
         self._settled = True
-        self._pause = FIRST_PAUSE if key is not None else self._pause
+        if key is not None:
+            self._worked, self._pause = True, FIRST_PAUSE
         if isinstance(key, Nonce):
-            key.accepted = True
             self._follow(key, response.headers.get("authentication-info", ""))
 
     def _follow(self, key: Nonce, info: str) -> None:
@@ -169,20 +195,20 @@ class Login:
         if nonce and self._key is key:
             self._key = key.followed_by(nonce)
 
-    def _next_key(self, used: Key | None, url: str, response: httpx.Response, what: str) -> Key:
-        """What to try after a 401. Raises: Unauthorized when there is nothing left to try."""
+    def _next_key(self, used: Key | None, url: str, response: httpx.Response, what: str, *, share: bool) -> Key:
+        """What to try after a 401; `share`: the other requests, too. Raises: Unauthorized when nothing is left."""
         if self._credentials is None:
             raise Unauthorized(f"{what}: the server answered 401 (it asks who you are: give a user name, --user NAME)")
         offered = parse_challenges(_headers(response))
         key = self._pick(offered, url, self._credentials)
         if isinstance(key, str):
-            raise self._refused(f"{what}: the server answered 401 ({key})", sent=used is not None)
-        if used is not None and not _is_new(used, key, {challenge.scheme for challenge in offered}):
-            hint = "the token was not accepted" if used.scheme == "bearer" else "check the user name and the password"
-            raise self._refused(f"{what}: the server answered 401 ({hint})")
-        if self._key is used or self._key is None:  # else another request was faster: its nonce is as fresh
+            raise (Unauthorized if used is None else Refusal)(f"{what}: the server answered 401 ({key})")
+        if share and (self._key is used or self._key is None):  # else another request was faster: its nonce is as fresh
             self._key = key
             self._settled = self._settled and used is not None
+        if used is not None and not _is_new(used, key, {challenge.scheme for challenge in offered}):
+            hint = "the token was not accepted" if used.scheme == "bearer" else "check the user name and the password"
+            raise Refusal(f"{what}: the server answered 401 ({hint})")
         return key
 
     def _pick(self, offered: list[Challenge], url: str, credentials: Credentials) -> Key | str:
@@ -202,13 +228,30 @@ class Login:
         hint = "; for a token there is --auth bearer" if "bearer" in schemes else ""
         return f"it asks for {', '.join(sorted(schemes))}, and --auth is {self._scheme}{hint}"
 
-    def _refused(self, text: str, *, sent: bool = True) -> Unauthorized:
-        """The error of a final 401. `sent`: a proof was tried, so that trying it again may lock the account."""
+    async def _may_be_good(self, refused: Key | None, url: str, home: Home, cleared: bool) -> bool:
+        """Whether a proof that was refused at `url` is good all the same, as it worked before.
+
+        `cleared`: that was found out already. One at a time asks, for a changed password is refused to all at once.
+        """
+        if url == home.url:
+            return not cleared and self._worked and isinstance(refused, Nonce)
+        if cleared:
+            return True
+        async with self._doubt:
+            if not self._worked or self._key is None:
+                return False
+            if await home.ask(self._key.proof(home.method, home.url)) != 401:
+                return True
+            self._worked = False
+            return False
+
+    def _refused(self, text: str) -> Unauthorized:
+        """The error of a final 401 to a proof, which is not to be sent again for a while."""
         now = trio.current_time()
-        if sent and now >= self._silent_until:
+        if now >= self._silent_until:
             self._refusal, self._silent_until = text, now + self._pause
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        self._settled = False
+        self._settled = self._worked = False
         return Unauthorized(text)
 
 
@@ -216,10 +259,7 @@ def _is_new(used: Key, key: Key, offered: set[str]) -> bool:
     """Whether `key` may succeed where `used` was refused: by another scheme, or because only the nonce was too old."""
     if used.scheme not in offered and offered:
         return used.scheme != key.scheme
-    if not isinstance(used, Nonce) or not isinstance(key, Nonce):
-        return False
-    # Some servers do not say that a nonce is stale: one that was accepted before gets one more chance.
-    return key.question.stale or (used.accepted and key.question.nonce != used.question.nonce)
+    return isinstance(key, Nonce) and key.question.stale
 
 
 def _headers(response: httpx.Response) -> list[str]:

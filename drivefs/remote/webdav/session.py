@@ -52,6 +52,7 @@ class Session:
         self,
         *,
         login: Login,
+        home: str,
         context: ssl.SSLContext,
         metadata_connections: int,
         content_connections: int,
@@ -62,6 +63,7 @@ class Session:
         self.metadata = trio.CapacityLimiter(metadata_connections)
         self.content = trio.CapacityLimiter(content_connections)
         self.login = login
+        self.home = Root(self, home)
         self.traffic = Traffic()
         self._hook = hook
         self._client = httpx.AsyncClient(
@@ -126,6 +128,22 @@ class Session:
             self._hook(event, method, shown(url))
 
 
+class Root:
+    """The share's root, as the login asks for it when it is in doubt."""
+
+    method = "PROPFIND"
+
+    def __init__(self, session: Session, url: str) -> None:
+        self._session = session
+        self.url = url
+
+    async def ask(self, proof: bytes) -> int:
+        headers = {"Depth": "0", "Content-Type": "application/xml; charset=utf-8"}
+        response = await self._session.send(self.method, self.url, headers, None, proof)
+        await Body(response, f"{self.method} {self.url}").aclose()
+        return response.status_code
+
+
 class Exchange:
     """A request and its answer, as a context; redirects are followed on the way in."""
 
@@ -171,7 +189,7 @@ class Exchange:
     async def _send_and_follow(self) -> httpx.Response:
         all_permanent = True
         for _ in range(redirects.LIMIT + 1):
-            response = await self._session.login.request(self._method, self.url, self._send)
+            response = await self._session.login.request(self._method, self.url, self._send, self._session.home)
             status, location = response.status_code, response.headers.get("location")
             if status not in redirects.STATUSES or location is None:
                 return response
