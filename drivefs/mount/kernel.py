@@ -15,31 +15,42 @@ import trio
 from drivefs.model import Changed, encode_name
 
 FLUSH_SECONDS = 5.0
+WORKERS = 4
 
 
 class Kernel:
-    """`emit` never waits; `run` is the service."""
+    """`emit` never waits; `run` is the service. Several at a time, so that one that is held up does not hold up all."""
 
     def __init__(self) -> None:
-        self._send, self._receive = trio.open_memory_channel[Changed | trio.Event](math.inf)
+        self._send, self._receive = trio.open_memory_channel[tuple[int, Changed]](math.inf)
+        self._emitted = 0
+        self._untold: set[int] = set()
+        self._told = trio.Event()
 
     def emit(self, change: Changed) -> None:
-        self._send.send_nowait(change)
+        self._emitted += 1
+        self._untold.add(self._emitted)
+        self._send.send_nowait((self._emitted, change))
 
     async def flush(self) -> None:
         """Wait until the kernel was told of everything emitted so far; bounded, since a pending read may hold it up."""
-        reached = trio.Event()
-        self._send.send_nowait(reached)
+        last = self._emitted
         with trio.move_on_after(FLUSH_SECONDS):
-            await reached.wait()
+            while any(number <= last for number in self._untold):
+                await self._told.wait()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        task_status.started()
-        async for item in self._receive:
-            if isinstance(item, trio.Event):
-                item.set()
-            else:
-                await trio.to_thread.run_sync(_invalidate, item, abandon_on_cancel=True)
+        async with trio.open_nursery() as nursery:
+            for _ in range(WORKERS):
+                nursery.start_soon(self._work)
+            task_status.started()
+
+    async def _work(self) -> None:
+        async for number, change in self._receive:
+            await trio.to_thread.run_sync(_invalidate, change, abandon_on_cancel=True)
+            self._untold.discard(number)
+            self._told.set()
+            self._told = trio.Event()
 
 
 def _invalidate(change: Changed) -> None:

@@ -196,15 +196,17 @@ class Engine:
 
     async def _go_through(self, outcome: Outcome) -> None:
         await self._check_root(await self.connect())
-        self._removal.begin()
         found = _Found()
         first = not self.initial_sync_done
+        if not first:
+            self._removal.begin()
         for directories in self._rounds(everything=not first):
             await self._lister.sweep(directories, found.collect)
         self._note_problems(found)
         await self._settle(found, outcome)
         if first and not found.problems.keys() & {ROOT}:
             self._tree.db.set_meta("initial_sync", time.time())
+            self._removal.begin()
         if self._remote.capabilities.space:
             self.space = await self._remote.space()
 

@@ -74,7 +74,8 @@ class Removal:
         return Removed(len(renamed), removed)
 
     def begin(self) -> None:
-        """A sync starts: count the records, so that later ones can tell how many there were an hour ago."""
+        """Count the records before a sync (and after the first one, which began with none), so that later ones can tell
+        how many there were an hour ago."""
         now = time.time()
         with self._tree.db.transaction():
             self._tree.db.execute("INSERT OR REPLACE INTO census VALUES (?, ?, 0)", (now, self._tree.record_count()))

@@ -167,3 +167,13 @@ async def test_dotfiles_that_a_server_hides_are_asked_for(tmp_path: Path) -> Non
         outcome = await made.engine.sync()
         assert outcome.removed == 0
         assert made.has("folder/.hidden")
+
+
+async def test_a_young_drive_counts_from_its_first_sync_on(tmp_path: Path) -> None:
+    remote = Lying().with_files(f"file{n}" for n in range(100))
+    async with world(tmp_path, remote, max_delete="20%") as made:
+        for number in range(20):
+            remote.delete(f"file{number}")
+        assert (await made.engine.sync()).removed == 20
+        remote.delete("file20")
+        assert (await made.engine.sync()).held == 1
