@@ -10,6 +10,7 @@ import pytest
 
 from drivefs.remote.base import Remote
 from tests.remote.worlds import MEMORY_WORLDS, SERVERS, ServerWorld, World
+from tests.remote.writing_worlds import WritableFarm
 from tests.support import servers
 from tests.support.servers import Server
 
@@ -35,6 +36,12 @@ class Farm:
 def farm() -> Iterator[Farm]:
     with ExitStack() as stack:
         yield Farm(stack)
+
+
+@pytest.fixture(scope="session")
+def writable_farm() -> Iterator[WritableFarm]:
+    with ExitStack() as stack:
+        yield WritableFarm(stack)
 
 
 @pytest.fixture(params=[*MEMORY_WORLDS, *SERVERS])

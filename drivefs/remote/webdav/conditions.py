@@ -24,6 +24,12 @@ def if_header(url: str, etag: str | None, token: str = "") -> dict[str, str]:
     return {"If": f"<{url}> ({lock}{separator}[{quoted}]) ({lock}{separator}[W/{quoted}])"}
 
 
+def if_locked(token: str) -> dict[str, str]:
+    """What the request is about is locked by us. Untagged: nginx knows its own URLs only when nothing in them is
+    percent-encoded."""
+    return {"If": f"(<{token}>)"}
+
+
 def if_match(etag: str | None) -> dict[str, str]:
     """What stands there has this ETag."""
     quoted = quote_etag(etag)

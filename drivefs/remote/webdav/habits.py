@@ -91,7 +91,7 @@ LIGHTTPD: Final = Habits(
 )
 NGINX: Final = Habits(
     name="nginx dav-ext",
-    can=WriteCapabilities(checks_mkdir=True, moves_keep_version=True, locks=True, window=COARSE),
+    can=WriteCapabilities(atomic_put=True, checks_mkdir=True, moves_keep_version=True, locks=True, window=COARSE),
     lock_rename=True,
 )
 WSGIDAV: Final = Habits(

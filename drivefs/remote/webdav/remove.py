@@ -7,13 +7,14 @@ from __future__ import annotations
 from functools import partial
 
 from drivefs.errors import Refused as RefusedError
+from drivefs.errors import RemoteError
 from drivefs.model import Kind, Observation, Ref, Version
 from drivefs.remote.retry import retry
-from drivefs.remote.webdav.conditions import if_header, if_match, is_condition
+from drivefs.remote.webdav.conditions import if_header, if_locked, if_match, is_condition
 from drivefs.remote.webdav.habits import Check
 from drivefs.remote.webdav.locks import Lock
 from drivefs.remote.webdav.rename import look_under
-from drivefs.remote.webdav.settle import settle
+from drivefs.remote.webdav.settle import not_made, settle
 from drivefs.remote.webdav.site import Site
 from drivefs.remote.webdav.verbs import Answer
 from drivefs.remote.writing import Conflict, Done, Outcome, Refused, as_expected
@@ -30,7 +31,10 @@ async def delete(site: Site, ref: Ref, *, expected: Version, recursive: bool) ->
     if seen.kind is Kind.DIRECTORY:
         return await _delete_folder(site, ref, seen, recursive=recursive)
     if site.habits.deletes is Check.COMPARE and site.habits.can.locks:
-        return await retry(partial(_delete_locked, site, ref, expected))
+        try:
+            return await retry(partial(_delete_locked, site, ref, expected))
+        except RemoteError as error:
+            return not_made(error)
     return await _delete_now(site, ref, expected, _condition(site, ref, seen.version))
 
 
@@ -51,7 +55,7 @@ async def _delete_locked(site: Site, ref: Ref, expected: Version) -> Outcome:
             return Done()
         if not as_expected(seen, expected):
             return Conflict(seen)
-        return await _delete_now(site, ref, expected, if_header(site.verbs.url(ref), None, lock.token))
+        return await _delete_now(site, ref, expected, if_locked(lock.token))
 
 
 async def _delete_folder(site: Site, ref: Ref, seen: Observation, *, recursive: bool) -> Outcome:

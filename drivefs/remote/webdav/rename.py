@@ -13,7 +13,7 @@ import msgspec
 from drivefs.errors import RemoteError
 from drivefs.model import Kind, Observation, Ref, Version
 from drivefs.remote.retry import retry
-from drivefs.remote.webdav.conditions import if_header, is_condition
+from drivefs.remote.webdav.conditions import if_header, if_locked, is_condition
 from drivefs.remote.webdav.habits import Check
 from drivefs.remote.webdav.locks import Lock
 from drivefs.remote.webdav.settle import not_made, settle
@@ -61,14 +61,17 @@ def _condition_on_source(site: Site, wish: Rename) -> dict[str, str]:
 
 
 async def _rename_patiently(site: Site, wish: Rename, journal: Journal | None) -> Outcome:
-    """Waits for others' locks. One that was refused may tell that the file has gone, or its folder."""
+    """Waits for others' locks. One that is refused may tell that the file has gone, or its folder; else that nobody
+    may lock here, which does no harm where MOVE checks by itself."""
     try:
         return await retry(partial(_rename_locked, site, wish, journal))
     except RemoteError as error:
         there = await site.look(wish.target)
         if not as_expected(there, wish.replaces):
             return Conflict(there, wish.staged)
-        return not_made(error)
+        if there is None or error.temporary or not (site.habits.moves is Check.IF and is_condition(there.version)):
+            return not_made(error)
+        return await rename_now(site, wish, if_header(site.verbs.url(wish.target), there.version.etag))
 
 
 async def _rename_locked(site: Site, wish: Rename, journal: Journal | None) -> Outcome:
@@ -88,7 +91,7 @@ async def look_under(site: Site, lock: Lock, ref: Ref) -> Observation | None:
     if there is None or there.version.size is None:  # a lock without a file, as Apache shows it
         return there if there is not None and there.kind is Kind.DIRECTORY else None
     if lock.made_file and there.kind is Kind.FILE and there.version.size == 0:
-        await site.verbs.delete(ref, if_header(site.verbs.url(ref), None, lock.token))
+        await site.verbs.delete(ref, if_locked(lock.token))
         return None
     return there
 
@@ -124,7 +127,7 @@ def is_moved(site: Site, wish: Rename, there: Observation | None) -> bool:
         return False
     if wish.directory:
         return as_expected(there, wish.mine.version)
-    if site.habits.can.moves_keep_version:
+    if site.habits.can.moves_keep_version and wish.source.parent == wish.target.parent:  # sabre copies to elsewhere
         return wish.mine.version.same(there.version)
     return wish.mine.version.size == there.version.size
 

@@ -175,6 +175,7 @@ async def _stage(site: Site, ref: Ref, content: Content, journal: Journal) -> tu
         certain = answer.certain
         if answer.error is not None:
             orphaned = await site.missing_parent(ref, answer)
+            certain = certain or orphaned is not None
             raise answer.error if orphaned is None else orphaned.error
         mine = await site.look(staged.place)
         if mine is None or mine.version.size != content.size:
