@@ -12,6 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from drivefs.errors import (
+    NotFound,
     NotPermitted,
     QuotaExceeded,
     ServerBusy,
@@ -380,8 +381,8 @@ async def test_an_upload_is_discarded_also_twice(at: Writing) -> None:
         await at.writer.discard(staged, at.notes)
         assert at.nothing_left()
     outcome = await at.writer.commit(staged, FILE, expected=await at.now(), journal=at.notes)
-    assert isinstance(outcome, Later)
-    assert outcome.staged is None
+    assert isinstance(outcome, Refused)
+    assert isinstance(outcome.error, NotFound)
     assert at.content == b"meanwhile"
 
 
@@ -405,6 +406,16 @@ async def test_an_interrupted_upload_goes_on_after_a_restart(
     assert at.nothing_left()
 
 
+async def test_half_an_upload_is_no_file(cloud: Cloud, at: Writing, autojump_clock: MockClock) -> None:
+    cloud.fail("PUT", "/00003", status=503, times=100)
+    staged = left(await at.write(LARGE))
+    outcome = await at.writer.commit(staged, FILE, expected=None, journal=at.notes)
+    assert isinstance(outcome, Later)
+    assert outcome.staged is None
+    assert cloud.storage.names("folder") == set()
+    assert at.nothing_left()
+
+
 async def test_other_content_does_not_go_on_with_an_upload(
     cloud: Cloud, at: Writing, autojump_clock: MockClock
 ) -> None:
@@ -417,18 +428,16 @@ async def test_other_content_does_not_go_on_with_an_upload(
     assert at.nothing_left()
 
 
-async def test_an_upload_that_the_server_gave_up_is_sent_anew_later(
+async def test_an_upload_that_the_server_gave_up_is_sent_anew(
     cloud: Cloud, at: Writing, autojump_clock: MockClock
 ) -> None:
     cloud.fail("PUT", "/00003", status=503, times=100)
     staged = left(await at.write(LARGE))
     cloud.faults.clear()
     cloud.clock.advance(EXPIRY_SECONDS + 1)
-    outcome = await at.writer.write(FILE, LARGE, expected=None, journal=at.notes, resume=staged)
-    assert isinstance(outcome, Later)
-    assert outcome.staged is None
+    done(await at.writer.write(FILE, LARGE, expected=None, journal=at.notes, resume=staged))
+    assert (at.content, len(at.notes.all)) == (LARGE.data, 2)
     assert at.nothing_left()
-    done(await at.write(LARGE))
 
 
 @pytest.mark.parametrize("exists", [True, False])

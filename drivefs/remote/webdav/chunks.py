@@ -57,6 +57,10 @@ TARGET: Final = ".file"
 NO_SUCH_UPLOAD: Final = (404, 409)
 
 
+class UploadGone(NotFound):
+    """The server has no such upload any more: it was used, removed, or given up after a day."""
+
+
 class Upload(msgspec.Struct, frozen=True):
     """What an upload is, kept in the token of its `Staged`. `chunk`: bytes of each but the last."""
 
@@ -154,11 +158,11 @@ class Chunks:
     async def send(self, staged: Staged, upload: Upload, content: Content) -> None:
         """All chunks that are not there yet.
 
-        Raises: NotFound when the server has dropped the upload; the other remote errors: go on with it later.
+        Raises: UploadGone; the other remote errors: go on with it later.
         """
         there = await retry(partial(self._listed, staged))
         if there is None:
-            raise NotFound(f"what was sent for {staged.target} is not on the server any more")
+            raise gone(staged)
         for name, (start, length) in chunk_names(staged.size, upload.chunk).items():
             if there.get(name) != length:
                 await retry(partial(self._put, staged, name, Part(content, start, length)), CONTENT)
@@ -167,7 +171,7 @@ class Chunks:
         """A chunk may be sent again under its name as often as need be: nobody else sees it."""
         answer = await self._verbs.put(self._place(staged).child(name), part, {})
         if answer.status in NO_SUCH_UPLOAD:
-            raise NotFound(f"what was sent for {staged.target} is not on the server any more")
+            raise gone(staged)
         if answer.error is not None:
             raise answer.error
 
@@ -210,16 +214,10 @@ class Chunks:
         if is_mine(observed, upload.mark, etag=told_etag(answer), used_up=there is None):
             return Done(observed)
         if as_expected(observed, expected) and not answer.done:
-            return self._not_yet(answer, staged, gone=there is None)
+            return Refused(gone(staged)) if there is None else not_yet(answer, staged)
         if observed is not None and observed.version.etag == told_etag(answer):
             return Unknown(BadAnswer(f"{target}: the server made something else of what was sent"))
         return Conflict(observed, None if there is None else staged)
-
-    def _not_yet(self, answer: Answer, staged: Staged, *, gone: bool) -> Outcome | None:
-        """The target is as it was: the upload is in work still, or locked, or lost."""
-        if gone:
-            return Later(NotFound(f"what was sent for {staged.target} is not on the server any more"))
-        return Later(answer.error, staged) if answer.status == 412 and answer.error is not None else None
 
     async def _refused(self, error: RemoteError, staged: Staged) -> Outcome:
         """No is no; but a full share may get room, and chunks that got lost are sent anew."""
@@ -246,6 +244,15 @@ class Chunks:
 
     def _place(self, staged: Staged) -> Ref:
         return self._uploads.child(staged.place.name)
+
+
+def not_yet(answer: Answer, staged: Staged) -> Outcome | None:
+    """The target is as it was: the upload is in work still, or somebody has the target locked. Not so after a 412."""
+    return Later(answer.error, staged) if answer.status == 412 and answer.error is not None else None
+
+
+def gone(staged: Staged) -> UploadGone:
+    return UploadGone(f"what was sent for {staged.target} is not on the server any more")
 
 
 def is_final(error: RemoteError) -> bool:

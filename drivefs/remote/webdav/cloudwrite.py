@@ -20,9 +20,9 @@ import trio
 
 from drivefs.errors import BadAnswer, NotFound, NotPermitted, QuotaExceeded, RemoteError, VersionMismatch, alone
 from drivefs.errors import Refused as RefusedError
-from drivefs.model import Observation, Ref, Version
+from drivefs.model import Kind, Observation, Ref, Version
 from drivefs.remote.retry import retry
-from drivefs.remote.webdav.chunks import Chunks, upload_of
+from drivefs.remote.webdav.chunks import Chunks, UploadGone, upload_of
 from drivefs.remote.webdav.cloudlook import Mark, is_mine, mark_of, may_be_mine, tells_sha1, told_etag
 from drivefs.remote.webdav.conditions import ABSENT, if_match, is_condition
 from drivefs.remote.webdav.habits import Check, Habits
@@ -96,10 +96,11 @@ class CloudWriter:
             return Refused(NotFound(f"what was sent for {staged.target} was not sent to this server"))
         target = composed_ref(target)
         outcome = await self._chunks.assemble(staged, upload, target, expected)
-        if isinstance(outcome, Refused):
-            await self.discard(staged, journal)
-        elif getattr(outcome, "staged", None) is None:
+        if isinstance(outcome, Done):
             await journal.end(staged)
+        elif isinstance(outcome, Refused) or outcome.staged is None:
+            with suppress(RemoteError):  # it stays in the journal then
+                await self.discard(staged, journal)
         return outcome
 
     async def discard(self, staged: Staged, journal: Journal) -> None:
@@ -140,7 +141,7 @@ class CloudWriter:
     ) -> Outcome:
         """What came of a PUT. Raises when nothing was changed, and another attempt may be made."""
         if answer.error is not None and answer.status in NOTHING_DONE:
-            return later_or_never(answer.error)
+            return await self._without_folder(ref, answer) or later_or_never(answer.error)
         try:
             observed = await self.look(ref)
             mine = is_mine(observed, mark, etag=told_etag(answer)) or await self._same_content(ref, observed, mark)
@@ -155,6 +156,12 @@ class CloudWriter:
         if answer.error is not None and as_expected(observed, expected):
             return later_or_never(answer.error)
         return Conflict(observed)
+
+    async def _without_folder(self, ref: Ref, answer: Answer) -> Refused | None:
+        folder = await self.look(ref.parent) if answer.status in (404, 409) else None
+        if answer.status in (404, 409) and (folder is None or folder.kind is not Kind.DIRECTORY):
+            return Refused(NotFound(f"{ref.parent} is not a folder on the share"))
+        return None
 
     async def _same_content(self, ref: Ref, observed: Observation | None, mark: Mark) -> bool:
         """Reads back what may be ours and does not say so: not all storage behind these servers keeps checksums."""
@@ -206,21 +213,20 @@ class CloudWriter:
         shown: Mapping[str, Observation],
         journal: Journal,
     ) -> Outcome:
+        """`sent` None: it was too large to be one of many."""
         try:
             if sent is None:
                 return await self.write(ref, content, expected=None, journal=journal)
             mark, answer = sent
             observed = shown.get(ref.name)
-            if observed is None or not is_mine(observed, mark, etag=told_etag(answer)):
+            if observed is not None and answer.done and is_whole(observed, mark, answer):
+                return Done(observed)
+            try:
                 return await self._settled(ref, content, mark, None, answer)
-            damaged = is_damaged(observed, mark, answer)
-            return await self._settled(ref, content, mark, None, answer) if damaged else Done(observed)
-        except RemoteError as error:
-            if sent is None or not error.temporary:
-                return Later(error)
-        with_patience = partial(self._write_small, ref, content, sent[0], None)
-        try:
-            return await retry(with_patience)
+            except RemoteError as error:
+                if not error.temporary:
+                    raise
+                return await retry(partial(self._write_small, ref, content, mark, None))
         except RemoteError as error:
             return Later(error)
 
@@ -244,12 +250,19 @@ class CloudWriter:
         if resume is not None and not goes_on(resume, ref, mark):
             await self.discard(resume, journal)
             resume = None
+        version = None if observed is None else observed.version
+        if resume is not None:
+            outcome = await self._send_chunks(chunks, resume, content, version, journal)
+            if not (isinstance(outcome, Refused) and isinstance(outcome.error, UploadGone)):
+                return outcome
         try:
-            staged = resume or await chunks.begin(ref, mark, journal)
+            staged = await chunks.begin(ref, mark, journal)
         except (NotFound, RefusedError):  # a server without uploads
             return await self._write_small(ref, content, mark, expected)
-        version = None if observed is None else observed.version
-        return await self._send_chunks(chunks, staged, content, version, journal)
+        outcome = await self._send_chunks(chunks, staged, content, version, journal)
+        if isinstance(outcome, Refused) and isinstance(outcome.error, UploadGone):
+            return Later(outcome.error)
+        return outcome
 
     async def _send_chunks(
         self, chunks: Chunks, staged: Staged, content: Content, expected: Version | None, journal: Journal
@@ -258,13 +271,14 @@ class CloudWriter:
         assert upload is not None
         try:
             await chunks.send(staged, upload, content)
-        except NotFound as error:
+        except UploadGone as error:
             await journal.end(staged)
-            return Later(error)
+            return Refused(error)
         except RemoteError as error:
             if error.temporary or error.account_wide:
                 return Later(error, staged)
-            await self.discard(staged, journal)
+            with suppress(RemoteError):
+                await self.discard(staged, journal)
             return Refused(error)
         return await self.commit(staged, staged.target, expected=expected, journal=journal)
 
@@ -301,6 +315,10 @@ def goes_on(staged: Staged, target: Ref, mark: Mark) -> bool:
     """Whether an interrupted upload is of the same content to the same place."""
     upload = upload_of(staged)
     return upload is not None and upload.mark == mark and staged.target.path == target.path
+
+
+def is_whole(observed: Observation, mark: Mark, answer: Answer) -> bool:
+    return is_mine(observed, mark, etag=told_etag(answer)) and not is_damaged(observed, mark, answer)
 
 
 def is_damaged(observed: Observation, mark: Mark, answer: Answer) -> bool:

@@ -14,10 +14,13 @@ from drivefs.model import Kind, Observation, Ref, Version
 from drivefs.names import staging_name
 from drivefs.remote.retry import retry
 from drivefs.remote.webdav import remove, rename, upload
+from drivefs.remote.webdav.chunks import upload_of
 from drivefs.remote.webdav.client import WebDavRemote
+from drivefs.remote.webdav.cloudwrite import CloudWriter
 from drivefs.remote.webdav.habits import CAREFUL, Habits, recognise
 from drivefs.remote.webdav.metadata import Question, ask
-from drivefs.remote.webdav.propfind import PLAIN
+from drivefs.remote.webdav.owncloud import composed_ref
+from drivefs.remote.webdav.propfind import OWNCLOUD, PLAIN
 from drivefs.remote.webdav.selftest import SelfTest
 from drivefs.remote.webdav.settle import settle
 from drivefs.remote.webdav.site import Site
@@ -40,6 +43,8 @@ class WritableWebDav(WebDavRemote):
     """See `WebDavRemote` for the arguments. Until `prepare` was called, every change goes the careful way."""
 
     _habits: Habits = CAREFUL
+    _cloud: CloudWriter | None = None
+    """Writes the files of a Nextcloud or ownCloud; their other changes are as everywhere."""
 
     @property
     def write_capabilities(self) -> WriteCapabilities:
@@ -48,24 +53,41 @@ class WritableWebDav(WebDavRemote):
     async def prepare(self, journal: Journal) -> WriteCapabilities:
         """Known servers are known from two requests that change nothing; others are put to the test."""
         base, options = await retry(self._greet)
-        question = Question(Ref(), 0, PLAIN, directory=True)
+        question = Question(Ref(), 0, (*PLAIN, *OWNCLOUD), directory=True)
         found = await retry(partial(ask, self._session, base, question))
+        if found.listing.directory.version.file_id is not None:
+            self._cloud = CloudWriter(self._session, self._base)
+            self._habits = self._cloud.habits
+            return self._habits.can
         self._habits = recognise(options, found.headers) or await self._test(found.headers.get("server", ""), journal)
         return self._habits.can
 
-    async def write(self, ref: Ref, content: Content, *, expected: Version | None, journal: Journal) -> Outcome:
+    async def write(
+        self, ref: Ref, content: Content, *, expected: Version | None, journal: Journal, resume: Staged | None = None
+    ) -> Outcome:
+        """As of the port. `resume`: what an interrupted upload of this content left, to go on with where possible."""
+        if self._cloud is not None:
+            return await self._cloud.write(ref, content, expected=expected, journal=journal, resume=resume)
         return await upload.write(self._site, ref, content, expected, journal)
 
     async def create(self, folder: Ref, files: Sequence[NewFile], journal: Journal) -> Sequence[Outcome]:
+        if self._cloud is not None:
+            return await self._cloud.create(folder, files, journal)
         return await upload.create(self._site, folder, files, journal)
 
     async def commit(self, staged: Staged, target: Ref, *, expected: Version | None, journal: Journal) -> Outcome:
+        if self._cloud is not None and upload_of(staged) is not None:
+            return await self._cloud.commit(staged, target, expected=expected, journal=journal)
         return await upload.resume(self._site, staged, target, expected, journal)
 
     async def discard(self, staged: Staged, journal: Journal) -> None:
-        await upload.discard(self._site, staged, journal)
+        if self._cloud is not None and upload_of(staged) is not None:
+            await self._cloud.discard(staged, journal)
+        else:
+            await upload.discard(self._site, staged, journal)
 
     async def mkdir(self, ref: Ref) -> Outcome:
+        ref = self._kept(ref)
         site = self._site
         if not self._habits.can.checks_mkdir and (seen := await site.look(ref)):
             return Conflict(seen)
@@ -88,15 +110,19 @@ class WritableWebDav(WebDavRemote):
     async def move(self, source: Ref, target: Ref, *, expected: Version, replaces: Version | None = NOTHING) -> Outcome:
         if rename.is_within(source, target):
             return Refused(RefusedError(f"{source} cannot be moved into itself"))
-        return await rename.move(self._site, source, target, expected=expected, replaces=replaces)
+        return await rename.move(self._site, source, self._kept(target), expected=expected, replaces=replaces)
 
     async def copy(self, source: Ref, target: Ref, *, expected: Version) -> Outcome:
-        return await rename.copy(self._site, source, target, expected=expected)
+        return await rename.copy(self._site, source, self._kept(target), expected=expected)
 
     async def observe(self, ref: Ref, *, directory: bool) -> Observation:
         """`stat` of what is known to be a directory or not: asking with the right slash saves a redirect."""
         question = Question(ref, 0, self._properties, directory=directory)
         return (await retry(partial(self._ask, question))).listing.directory
+
+    def _kept(self, ref: Ref) -> Ref:
+        """A new entry by the name that the server will keep it under."""
+        return ref if self._cloud is None else composed_ref(ref)
 
     @property
     def _site(self) -> Site:
