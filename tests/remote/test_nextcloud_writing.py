@@ -544,6 +544,23 @@ def during(cloud: Cloud, where: str, act: Callable[[], object]) -> Iterator[None
     assert where not in cloud.on_arrival, "that request never came"
 
 
+@pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
+async def test_what_the_window_is_said_to_be_is_all_that_gets_through(
+    cloud: Cloud, at: Writing, content: BytesContent
+) -> None:
+    """The server checks when a request begins: what comes in that moment is lost here, and a version on a real one."""
+    at.theirs()
+    seen = await at.now()
+    last = "/file PUT" if content is SMALL else "/.file MOVE"
+    with during(cloud, last, lambda: at.theirs(b"before the check")):
+        assert isinstance(await at.write(content, seen), Conflict)
+    seen = await at.now()
+    with during(cloud, last, lambda: setattr(cloud, "meanwhile", lambda: at.theirs(b"after the check"))):
+        done(await at.write(content, seen))
+    assert at.content == content.data
+    assert "in the moment it is replaced" in at.writer.capabilities.window
+
+
 # Arithmetic
 
 

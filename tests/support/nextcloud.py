@@ -119,7 +119,7 @@ class Cloud:
         self.permissions: dict[Path, str] = {}
         self.keeps_mtime = True
         self.stores_checksums = True
-        self.meanwhile: Callable[[], None] | None = None
+        self.meanwhile: Callable[[], object] | None = None
         """Called once, between the check of the next change's conditions and the change: another client."""
         self.on_arrival: dict[str, Callable[[], object]] = {}
         """Called once, when a request arrives that ends so, as in `path METHOD`."""
