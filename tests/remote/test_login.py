@@ -240,6 +240,23 @@ async def test_what_was_learned_over_https_is_not_sent_over_http() -> None:
     assert sent == [("http:", None), ("https", None), ("https", proof), ("http:", None), ("https", proof)]
 
 
+async def test_in_doubt_nothing_is_sent_over_http_either() -> None:
+    """The root is asked when a folder refuses us; but not where it is an http address that redirects to https."""
+
+    class OpenHome(NoHome):
+        url = "http://h/"
+
+    login, statuses = Login(ANN), iter((401, 200, 401))
+
+    async def send(proof: bytes | None) -> httpx.Response:
+        await trio.lowlevel.checkpoint()
+        return httpx.Response(next(statuses), headers={"WWW-Authenticate": "Basic realm=r"})
+
+    await login.request("GET", "https://h/f", send, OpenHome())
+    with pytest.raises(Unauthorized):
+        await login.request("GET", "https://h/private", send, OpenHome())
+
+
 @pytest.mark.parametrize("host", ["127.0.0.2", "other.example"])
 async def test_nothing_of_ours_goes_to_where_a_redirect_leads(host: str) -> None:
     async with scripted(share) as other:

@@ -43,7 +43,7 @@ class DigestShare:
 
     def __call__(self, asked: Asked) -> Parts:
         header = asked.headers.get("authorization")
-        verdict = "asked" if header is None else self.verdict(asked, header)
+        verdict = "asked" if header is None or not header.startswith("Digest ") else self.verdict(asked, header)
         self.answers[verdict] += 1
         if verdict != "right":
             stale = ", stale=true" if verdict == "stale" and self.says_stale else ""

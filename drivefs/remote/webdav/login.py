@@ -238,12 +238,11 @@ class Login:
         if cleared:
             return True
         async with self._doubt:
-            if not self._worked or self._key is None:
+            key = self._key_for(home.url)
+            if not self._worked or key is None:
                 return False
-            if await home.ask(self._key.proof(home.method, home.url)) != 401:
-                return True
-            self._worked = False
-            return False
+            self._worked = await home.ask(key.proof(home.method, home.url)) != 401
+            return self._worked
 
     def _refused(self, text: str) -> Unauthorized:
         """The error of a final 401 to a proof, which is not to be sent again for a while."""
