@@ -21,6 +21,7 @@ from drivefs.control.messages import (
     Transfer,
     moment,
 )
+from drivefs.errors import NoSuchEntry
 from drivefs.model import Entry, Kind, State
 from drivefs.mount.drive import Drive
 from drivefs.sync.engine import Outcome
@@ -86,7 +87,10 @@ class Control:
 
     async def entry_status(self, path: str) -> EntryStatus:
         tree = self._drive.tree
-        inode = tree.inode_at(tuple(part for part in path.split("/") if part))
+        try:
+            inode = tree.inode_at(tuple(part for part in path.split("/") if part))
+        except NoSuchEntry as error:
+            raise NoSuchEntry(f"{self._drive.settings.mountpoint}{error}") from error
         entry = tree.get(inode)
         problem = self._drive.engine.problems.get(inode)
         return EntryStatus(
