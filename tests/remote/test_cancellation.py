@@ -8,11 +8,14 @@ import pytest
 import trio
 
 from drivefs.model import Ref, Version
+from drivefs.remote.webdav.auth import Credentials
 from drivefs.remote.webdav.client import WebDavRemote
-from tests.support.scripted import Asked, file, folder, http, multistatus, scripted
+from tests.support.digests import DigestShare
+from tests.support.scripted import Answer, Asked, file, folder, http, multistatus, scripted
 
 FILE = Ref(("f",))
 VERSION = Version("e1", 300_000)
+ANN = Credentials("ann", "s3cret")
 
 
 class CancelAtStep(trio.abc.Instrument):
@@ -31,6 +34,8 @@ class CancelAtStep(trio.abc.Instrument):
 
 
 def answer(asked: Asked) -> bytes:
+    if asked.method == "OPTIONS":
+        return http(200, DAV="1")
     if asked.method == "GET":
         return http(200, bytes(300_000), ETag='"e1"')
     if asked.target == "/f":
@@ -56,16 +61,44 @@ async def content(remote: WebDavRemote) -> None:
     assert received == 300_000
 
 
-@pytest.mark.parametrize("operation", [listing, stat_of_a_folder, content])
+async def connecting(remote: WebDavRemote) -> None:
+    await remote.connect()
+
+
+def assert_holds_nothing(remote: WebDavRemote) -> None:
+    session = remote._session
+    assert (session.metadata.borrowed_tokens, session.content.borrowed_tokens) == (0, 0)
+    pool = session._client._transport._pool  # type: ignore[attr-defined]
+    assert all(connection.is_idle() or connection.is_closed() for connection in pool.connections)
+    assert len(pool.connections) <= 2
+
+
+PLAIN = "without a login"
+LOGINS: dict[str, Callable[[], Answer]] = {
+    PLAIN: lambda: answer,
+    "digest": lambda: DigestShare(answer, ANN.password),
+    "digest, each nonce once": lambda: DigestShare(answer, ANN.password, uses=1),
+}
+
+
+@pytest.mark.parametrize("operation", [connecting, listing, stat_of_a_folder, content])
 @pytest.mark.parametrize("fresh", [True, False], ids=["new connection", "kept connection"])
-async def test_cancelled_anywhere(operation: Callable[[WebDavRemote], Awaitable[None]], fresh: bool) -> None:
+@pytest.mark.parametrize("login", LOGINS)
+async def test_cancelled_anywhere(
+    operation: Callable[[WebDavRemote], Awaitable[None]], fresh: bool, login: str
+) -> None:
     cancelled = 0
-    async with scripted(answer) as server:
-        remote = WebDavRemote(server.url, metadata_connections=1, content_connections=1)
+
+    def opened() -> WebDavRemote:
+        credentials = None if login == PLAIN else ANN
+        return WebDavRemote(server.url, credentials=credentials, metadata_connections=1, content_connections=1)
+
+    async with scripted(LOGINS[login]()) as server:
+        remote = opened()
         for step in range(1, 1000):
             if fresh:
                 await remote.aclose()
-                remote = WebDavRemote(server.url, metadata_connections=1, content_connections=1)
+                remote = opened()
             cut = CancelAtStep(step)
             trio.lowlevel.add_instrument(cut)
             with cut.scope:
@@ -74,6 +107,7 @@ async def test_cancelled_anywhere(operation: Callable[[WebDavRemote], Awaitable[
             if cut.left > 0:
                 break  # it ended before this step
             cancelled += cut.scope.cancelled_caught
+            assert_holds_nothing(remote)
             with trio.fail_after(5):
                 await operation(remote)  # would wait for ever for a place that was not given back
         await remote.aclose()
