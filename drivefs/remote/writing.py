@@ -165,6 +165,8 @@ class WriteCapabilities(msgspec.Struct, frozen=True):
     """Files above this size are sent in chunks of it; 0: never."""
     file_ids_stay: bool = False
     """Replacing a file must keep its id (shares and versions hang on it), so it is never staged and moved."""
+    unusable: str = ""
+    """Characters that a name cannot have here: the server would take another name for it."""
     window: str = ""
     """In words for people: what another client could still do unnoticed. Empty when there is nothing."""
 

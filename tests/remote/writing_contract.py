@@ -425,7 +425,8 @@ class WritingContract:
     ) -> None:
         assert len({unicodedata.normalize("NFC", name) for name in NAMES}) < len(NAMES)
         done(await writable.mkdir(Ref(("names",))))
-        for name in NAMES:
+        usable = [name for name in NAMES if not set(name) & set(writable.write_capabilities.unusable)]
+        for name in usable:
             ref, moved = Ref(("names", name)), Ref(("names", name[:60] + "→"))
             first = done(await writable.write(ref, BytesContent(b"1"), expected=NOTHING, journal=journal))
             done(await writable.write(ref, BytesContent(name.encode()), expected=first.version, journal=journal))
@@ -434,11 +435,30 @@ class WritingContract:
             at_other_name = done(await writable.move(ref, moved, expected=expected))
             assert at_other_name.name == moved.name
             done(await writable.move(moved, ref, expected=at_other_name.version))
-        assert world.names(("names",)) == set(NAMES)
-        for name in NAMES[::4]:
+        assert world.names(("names",)) == set(usable)
+        for name in usable[::4]:
             ref = Ref(("names", name))
             assert await writable.delete(ref, expected=await version_of(writable, ref)) == Done()
-        assert (world.names(("names",)), journal.left) == (set(NAMES) - set(NAMES[::4]), {})
+        assert (world.names(("names",)), journal.left) == (set(usable) - set(usable[::4]), {})
+
+    async def test_names_that_the_server_would_confuse_are_refused(
+        self, writable: WritableRemote, world: WritableWorld, journal: MemoryJournal
+    ) -> None:
+        """A rename to a shortened name could replace another file."""
+        world.put(("file",), b"1")
+        expected = await version_of(writable, FILE)
+        for character in writable.write_capabilities.unusable:
+            name = f"na{character}me"
+            world.put(("na",), b"theirs")
+            world.put((name,), b"old")
+            ref = Ref((name,))
+            before = await version_of(writable, ref)
+            refused(await writable.write(ref, BytesContent(b"new"), expected=before, journal=journal))
+            refused(await writable.move(FILE, ref, expected=expected, replaces=before))
+            refused(await writable.copy(FILE, Ref((f"{name}2",)), expected=expected))
+            assert await writable.delete(ref, expected=before) == Done()
+            assert (world.names(), world.content(("na",))) == ({"file", "na"}, b"theirs")
+        assert journal.left == {}
 
     async def test_folders_may_have_odd_names_and_change_them(
         self, writable: WritableRemote, world: WritableWorld
@@ -447,8 +467,11 @@ class WritingContract:
             ref, moved = Ref((name,)), Ref((name[:60] + "→",))
             done(await writable.mkdir(ref))
             done(await writable.mkdir(ref.child(name)))
-            done(await writable.move(ref, moved, expected=await version_of(writable, ref)))
-            assert world.names(moved.path) == {name}
+            if not set(name) & set(writable.write_capabilities.unusable):
+                done(await writable.move(ref, moved, expected=await version_of(writable, ref)))
+                assert world.names(moved.path) == {name}
+                done(await writable.move(moved, ref, expected=await version_of(writable, moved)))
+            assert world.names(ref.path) == {name}
 
     async def test_a_batch_creates_what_is_not_there(
         self, writable: WritableRemote, world: WritableWorld, journal: MemoryJournal

@@ -22,7 +22,7 @@ from tests.support.servers import MODULES, Server, apache, give_to_server
 
 ANN = Credentials("ann", "s3cret ü")
 SERVER_FILES = (".DAV", ".davfs.tmp", ".sabredav")
-"""What Apache and sabre keep beside the files of their users, and show to nobody: properties, and uploads that go on."""
+"""What Apache and sabre keep beside the files of users, and show to nobody: properties, and uploads that go on."""
 
 
 class WritableMemoryWorld(MemoryWorld):

@@ -96,7 +96,8 @@ NGINX: Final = Habits(
 )
 WSGIDAV: Final = Habits(
     name="WsgiDAV",
-    can=WriteCapabilities(checks_mkdir=True, moves_keep_version=True, locks=True, window=COARSE),
+    # It decodes a Destination before it looks for parameters and a query in it: MOVE would take a shorter name.
+    can=WriteCapabilities(checks_mkdir=True, moves_keep_version=True, locks=True, unusable="?;", window=COARSE),
     # If-Match on DELETE works for files, but the file's condition also deletes a folder that took its name.
     lock_rename=True,
     makes_parents=False,

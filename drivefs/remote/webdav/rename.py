@@ -136,6 +136,8 @@ async def move(
     site: Site, source: Ref, target: Ref, *, expected: Version, replaces: Version | None = NOTHING
 ) -> Outcome:
     """Rename an entry of others' names: at its expected version, and only to where there is a folder for it."""
+    if refused := site.unusable(target):
+        return refused
     checked = site.habits.moves is Check.IF and replaces is NOTHING and expected.size is not None
     if checked and is_condition(expected):
         mine = Observation(source.name, Kind.FILE, expected, 0.0)
@@ -154,6 +156,8 @@ async def copy(site: Site, source: Ref, target: Ref, *, expected: Version) -> Ou
 
     A copy of an uncertain version is left where it is: it may hold bytes that are nowhere else.
     """
+    if refused := site.unusable(target):
+        return refused
     seen = await site.look(source)
     if seen is None or not as_expected(seen, expected):
         return Conflict(seen)

@@ -20,6 +20,8 @@ from drivefs.remote.webdav.verbs import Answer
 from drivefs.remote.writing import WriteCapabilities
 
 STALE: Final = "drivefs-no-such-etag"
+ODD: Final = "?;#%&+:"
+"""Characters that servers may mistake in a Destination, encoded though they are."""
 SOURCE: Final = b"a longer source"
 
 
@@ -38,6 +40,7 @@ class SelfTest:
         checks_mkdir = not (await self._verbs.mkcol(self._folder)).done
         keeps = await self._moves_keep_version()
         await self._refuses_to_overwrite()
+        unusable = "".join([character for character in ODD if not await self._may_be_named(f"x{character}y")])
         locks, checks_locked = await self._locks()
         moves = Check.COMPARE if locks else await self._check_of_moves()
         can = WriteCapabilities(
@@ -45,6 +48,7 @@ class SelfTest:
             moves_keep_version=keeps,
             locks=locks,
             checks_move=checks_locked if locks else moves is Check.IF,
+            unusable=unusable,
             window="" if locks or moves is Check.IF else UNLOCKED,
         )
         return Habits(can, name, moves=moves, lock_rename=locks)
@@ -69,6 +73,12 @@ class SelfTest:
         kept = await self._site.look(self._two)
         if kept is None or kept.version.size != len(b"first"):
             raise BadAnswer("the server overwrites files though it is told not to (Overwrite: F)")
+
+    async def _may_be_named(self, name: str) -> bool:
+        """Whether MOVE gives just this name."""
+        await self._put(self._one, b"odd")
+        await self._verbs.move(self._one, self._folder.child(name), {}, replace=False)
+        return await self._site.look(self._folder.child(name)) is not None
 
     async def _locks(self) -> tuple[bool, bool]:
         """Whether a lock keeps others out and lets us in; and whether the ETag is looked at then, too."""

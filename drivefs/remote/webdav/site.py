@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
 from drivefs.errors import NotFound, VersionMismatch
+from drivefs.errors import Refused as RefusedError
 from drivefs.model import Kind, Listing, Observation, Ref, Version
 from drivefs.remote.base import Capabilities, ReadStream
 from drivefs.remote.webdav.habits import Habits
@@ -47,6 +48,13 @@ class Site:
             return await self.source.observe(ref, directory=directory)
         except NotFound:
             return None
+
+    def unusable(self, ref: Ref) -> Refused | None:
+        """The outcome for a name that this server would confuse with another one."""
+        found = set(self.habits.can.unusable).intersection("".join((*self.verbs.base.segments, *ref.path)))
+        if not found:
+            return None
+        return Refused(RefusedError(f"{ref}: this server cannot rename to names with {' or '.join(sorted(found))}"))
 
     async def missing_parent(self, ref: Ref, answer: Answer) -> Refused | None:
         """The outcome for a change that was refused because there is no folder for it to be in."""

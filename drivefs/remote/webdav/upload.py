@@ -48,6 +48,8 @@ LISTED_FROM: Final = 4
 async def write(site: Site, ref: Ref, content: Content, expected: Version | None, journal: Journal) -> Outcome:
     if site.habits.puts(ref.name, expected):
         return await put(site, ref, content, expected)
+    if refused := site.unusable(ref):
+        return refused
     try:
         staged, mine = await retry(partial(_stage, site, ref, content, journal), CONTENT)
     except RemoteError as error:
@@ -206,6 +208,8 @@ async def commit(
 async def resume(site: Site, staged: Staged, target: Ref, expected: Version | None, journal: Journal) -> Outcome:
     """Commit bytes that were sent earlier, perhaps before a crash."""
     assert is_own(staged.place.name), f"{staged.place} is not ours to move"
+    if refused := site.unusable(target):
+        return refused
     if staged.token:
         await site.verbs.unlock(staged.target, staged.token)
         staged = msgspec.structs.replace(staged, token="")
@@ -230,10 +234,10 @@ async def _clean_up(site: Site, staged: Staged, journal: Journal, *, certain: bo
         for pause in STRAGGLER_PAUSES:
             answer = await site.verbs.delete(staged.place, {})
             nothing = isinstance(answer.error, NotFound)
-            if answer.done or (nothing and (certain or site.habits.can.atomic_put)):
+            if answer.error is None or (nothing and (certain or site.habits.can.atomic_put)):
                 await journal.end(staged)
                 return
-            if not nothing:
+            if not nothing and not answer.error.temporary:
                 return
             await trio.sleep(pause)
 
@@ -243,9 +247,14 @@ async def discard(site: Site, staged: Staged, journal: Journal) -> None:
     assert is_own(staged.place.name), f"{staged.place} is not ours to remove"
     if staged.token:
         await site.verbs.unlock(staged.target, staged.token)
-    seen = await retry(partial(site.look, staged.place))
+    await retry(partial(_remove, site, staged.place))
+    await journal.end(staged)
+
+
+async def _remove(site: Site, place: Ref) -> None:
+    """Servers on Go keep a broken upload locked until they notice (423)."""
+    seen = await site.look(place)
     if seen is not None:
-        answer = await site.verbs.delete(staged.place, {}, directory=seen.kind is Kind.DIRECTORY)
+        answer = await site.verbs.delete(place, {}, directory=seen.kind is Kind.DIRECTORY)
         if answer.error is not None and not isinstance(answer.error, NotFound):
             raise answer.error
-    await journal.end(staged)

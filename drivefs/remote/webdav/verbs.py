@@ -49,10 +49,10 @@ class Verbs:
 
     def __init__(self, session: Session, base: Base) -> None:
         self._session = session
-        self._base = base
+        self.base = base
 
     def url(self, ref: Ref, *, directory: bool = False) -> str:
-        return self._base.url_of(ref.path, directory=directory)
+        return self.base.url_of(ref.path, directory=directory)
 
     async def put(self, ref: Ref, content: Content, headers: Mapping[str, str]) -> Answer:
         async with Outgoing(content, self._session.traffic) as outgoing:
