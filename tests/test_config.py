@@ -14,6 +14,9 @@ from drivefs.errors import UsageError
 MINIMAL = {"mountpoint": "/home/u/Drive", "remote": "https://host/path"}
 
 
+PIN = "SHA256:" + ":".join(["AB"] * 32)
+
+
 def read(**extra: object) -> DriveSettings:
     return settings_from_table("drive", {**MINIMAL, **extra}, "/c/config.toml")
 
@@ -41,7 +44,11 @@ def test_every_setting_is_read() -> None:
         min_free=0,
         user="u",
         password_command="pass show x",
+        auth="bearer",
         ca_cert="/ca.pem",
+        client_cert="/me.pem",
+        client_key="/me.key",
+        pin_cert=PIN,
         read_only=True,
         ignore=["*.tmp"],
         limit_up="5M",
@@ -63,7 +70,11 @@ def test_every_setting_is_read() -> None:
         min_free=0,
         user="u",
         password_command="pass show x",
+        auth="bearer",
         ca_cert="/ca.pem",
+        client_cert="/me.pem",
+        client_key="/me.key",
+        pin_cert=PIN,
         read_only=True,
         ignore=("*.tmp",),
         limit_up=5 * 2**20,
@@ -108,6 +119,10 @@ def test_what_is_at_its_default_is_not_written() -> None:
         ("user", "a\nb", "it must be a text without control characters"),
         ("password_command", ["pass"], "it must be a text"),
         ("ca_cert", "ca.pem", "it must be an absolute path"),
+        ("auth", "ntlm", 'auth: "ntlm" is not allowed; it must be auto, basic, digest or bearer'),
+        ("client_cert", "me.pem", "it must be an absolute path"),
+        ("client_key", "", "it must be an absolute path"),
+        ("pin_cert", "AB:CD", "it must be SHA256: and the 64 hexadecimal digits of a certificate's fingerprint"),
         ("read_only", "yes", 'read_only: "yes" is not allowed; it must be true or false'),
         ("ignore", "*.tmp", "it must be a list of patterns as in .gitignore"),
         ("limit_up", "fast", "it must be a size like 500M or 10G"),
@@ -163,6 +178,17 @@ def test_a_password_in_an_address_is_refused_and_not_repeated(url: str) -> None:
 )
 def test_an_address_has_one_form(given: str, kept: str) -> None:
     assert config.parse_remote(given) == kept
+
+
+@pytest.mark.parametrize("given", [PIN, PIN.lower(), "SHA256:" + "ab" * 32, " sha-256:" + "AB" * 32])
+def test_a_fingerprint_has_one_form(given: str) -> None:
+    assert config.parse_pin(given) == PIN
+
+
+def test_who_has_a_password_to_find() -> None:
+    assert not read().logs_in
+    assert read(user="u").logs_in
+    assert read(auth="bearer").logs_in
 
 
 @pytest.mark.parametrize(

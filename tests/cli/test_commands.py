@@ -266,6 +266,16 @@ def test_setup_writes_what_it_was_given_and_says_where(home: Home) -> None:
         assert line in text
 
 
+def test_setup_takes_a_token_without_a_user(home: Home) -> None:
+    options = ("--no-input", "--remote", "https://host", "--auth", "bearer")
+    ran = home.run("setup", home.mountpoint, *options, DRIVEFS_PASSWORD="t0ken")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "Token stored in " in ran.stdout
+    assert (home.config.parent / "passwords" / "drive").read_text() == "t0ken\n"
+    assert 'auth = "bearer"' in home.config.read_text()
+    assert "t0ken" not in ran.stdout + home.config.read_text()
+
+
 def test_watch_prints_one_report_a_line(mounted: Home) -> None:
     command = [sys.executable, "-u", "-m", "drivefs", "status", "--watch", "--json"]
     with subprocess.Popen(command, env=mounted.environ, stdout=subprocess.PIPE, text=True) as process:

@@ -11,7 +11,8 @@ from tests.cli.conftest import DRIVE, Home
 
 DRIVE_OPTIONS = (
     *("--remote", "--direction", "--interval", "--content", "--cache-size", "--user", "--password-command"),
-    *("--ca-cert", "--read-only", "--ignore", "--limit-up", "--limit-down", "--allow-other"),
+    *("--auth", "--ca-cert", "--client-cert", "--client-key", "--pin-cert", "--insecure-auth"),
+    *("--read-only", "--ignore", "--limit-up", "--limit-down", "--allow-other"),
 )
 HEAVY = {"httpx", "rich", "keyring", "pyfuse3", "trio", "tomlkit", "hypercorn", "starlette", "sqlite3"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import select
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 
 from drivefs import mountpoint as mounts
 from tests.cli.conftest import Home
+from tests.support.servers import apache
 
 
 @pytest.fixture
@@ -136,6 +138,25 @@ def test_a_server_that_cannot_be_used_is_told_in_one_line(share: str, tmp_path: 
     assert "wrong" not in only
     assert mounts.mounted_at(str(home.mountpoint)) is None
     assert not home.config.exists()
+
+
+@pytest.mark.parametrize("digest", [None, 300], ids=["basic", "digest"])
+def test_a_certificate_that_nobody_vouches_for_is_pinned_from_the_error(tmp_path: Path, digest: int | None) -> None:
+    home = Home(tmp_path, real=True)
+    with apache(users={"ann": "pass-w0rd"}, tls=True, digest=digest) as server:
+        (server.data / "file").write_text("content")
+        new = ("mount", home.mountpoint, "--remote", server.url, "--user", "ann")
+        refused = home.run(*new, DRIVEFS_PASSWORD="pass-w0rd")
+        assert refused.returncode == 4
+        pin = re.search(r"--pin-cert (SHA256:[0-9A-F:]+)\n", refused.stderr)
+        assert pin is not None, refused.stderr
+        mounted = home.run(*new, "--pin-cert", pin[1], DRIVEFS_PASSWORD="pass-w0rd")
+        assert (mounted.returncode, mounted.stderr) == (0, "")
+        assert (home.mountpoint / "file").read_text() == "content"
+        assert home.run("unmount", home.mountpoint).returncode == 0
+    told = "".join(path.read_text() for path in (home.config, home.paths().log))
+    assert "pass-w0rd" not in told
+    assert f'pin_cert = "{pin[1]}"' in home.config.read_text()
 
 
 def test_an_address_that_is_no_share_is_a_wrong_configuration(tmp_path: Path) -> None:
