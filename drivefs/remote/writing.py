@@ -159,6 +159,9 @@ class WriteCapabilities(msgspec.Struct, frozen=True):
     """A file that is renamed keeps its ETag and its time, so that a rename can be told after its answer was lost."""
     locks: bool = False
     """LOCK works (RFC 4918 class 2), and keeps other clients that use locks out."""
+    finds_locks: bool = False
+    """A lock of ours can be found, and released, when the answer that told it was lost. If not, the name stays locked
+    until the lock ends by itself."""
     keeps_mtime: bool = False
     """The server takes a file's mtime from us (X-OC-Mtime)."""
     chunks: int = 0

@@ -65,6 +65,7 @@ APACHE: Final = Habits(
         checks_mkdir=True,
         moves_keep_version=True,
         locks=True,
+        finds_locks=True,
         window="of two clients that create the same new name in the same moment, one may overwrite the other",
     ),
     deletes=Check.IF,
@@ -97,7 +98,9 @@ NGINX: Final = Habits(
 WSGIDAV: Final = Habits(
     name="WsgiDAV",
     # It decodes a Destination before it looks for parameters and a query in it: MOVE would take a shorter name.
-    can=WriteCapabilities(checks_mkdir=True, moves_keep_version=True, locks=True, unusable="?;", window=COARSE),
+    can=WriteCapabilities(
+        checks_mkdir=True, moves_keep_version=True, locks=True, finds_locks=True, unusable="?;", window=COARSE
+    ),
     # If-Match on DELETE works for files, but the file's condition also deletes a folder that took its name.
     lock_rename=True,
     makes_parents=False,
@@ -141,5 +144,7 @@ def without_locks(habits: Habits) -> Habits:
     """The same server where LOCK is not set up."""
     window = habits.can.window if habits.can.checks_move else "; ".join(filter(None, (habits.can.window, UNLOCKED)))
     return msgspec.structs.replace(
-        habits, lock_rename=False, can=msgspec.structs.replace(habits.can, locks=False, window=window)
+        habits,
+        lock_rename=False,
+        can=msgspec.structs.replace(habits.can, locks=False, finds_locks=False, window=window),
     )
