@@ -24,13 +24,12 @@ from drivefs.errors import BadAnswer, NotFound, RemoteError, ServerBusy, Version
 from drivefs.model import Ref, Version
 from drivefs.names import staging_name
 from drivefs.remote.retry import CONTENT, retry
-from drivefs.remote.webdav.cloudlook import Look, Mark, is_mine, told_etag
+from drivefs.remote.webdav.cloudlook import CloudShare, Mark, is_damaged, is_mine, told_etag
 from drivefs.remote.webdav.conditions import if_header
 from drivefs.remote.webdav.metadata import Question, ask
 from drivefs.remote.webdav.owncloud import MIB
 from drivefs.remote.webdav.paths import Base
 from drivefs.remote.webdav.propfind import LENGTH
-from drivefs.remote.webdav.session import Session
 from drivefs.remote.webdav.verbs import Answer, Verbs
 from drivefs.remote.webdav.xml import RESOURCETYPE
 from drivefs.remote.writing import (
@@ -133,15 +132,14 @@ class Cut:
 
 
 class Chunks:
-    """Uploads of one user. `dav` is `.../remote.php/dav`; `share` the path of our share's root below it."""
+    """Uploads of one user. `dav` is `.../remote.php/dav`, and `root` the path of our share's root below it."""
 
-    def __init__(self, session: Session, dav: Base, user: str, share: tuple[str, ...], look: Look, chunk: int) -> None:
-        self._session = session
-        self._dav = dav
-        self._verbs = Verbs(session, dav)
-        self._uploads = Ref(("uploads", user))
+    def __init__(self, share: CloudShare, dav: Base, user: str, root: tuple[str, ...], chunk: int) -> None:
         self._share = share
-        self._look = look
+        self._dav = dav
+        self._verbs = Verbs(share.session, dav)
+        self._uploads = Ref(("uploads", user))
+        self._root = root
         self._chunk = chunk
 
     async def begin(self, target: Ref, mark: Mark, journal: Journal) -> Staged:
@@ -193,7 +191,7 @@ class Chunks:
 
     async def _move(self, staged: Staged, upload: Upload, target: Ref, expected: Version | None) -> Answer:
         """If-Match would be a condition on the upload here, so it is the If header that names the target."""
-        place = Ref((*self._share, *target.path))
+        place = Ref((*self._root, *target.path))
         headers = {"OC-Total-Length": str(staged.size), **upload.mark.headers}
         if expected is not None:
             headers |= if_header(self._verbs.url(place), expected.etag)
@@ -207,7 +205,7 @@ class Chunks:
         try:
             if answer.error is not None and answer.certain and is_final(answer.error):
                 return await self._refused(answer.error, staged)
-            observed = await self._look(target)
+            observed = await self._share.look(target)
             there = await self._listed(staged)
         except RemoteError as error:
             return None if error.temporary else Unknown(error, staged)
@@ -215,7 +213,7 @@ class Chunks:
             return Done(observed)
         if as_expected(observed, expected) and not answer.done:
             return Refused(gone(staged)) if there is None else not_yet(answer, staged)
-        if observed is not None and observed.version.etag == told_etag(answer):
+        if is_damaged(observed, upload.mark, answer):
             return Unknown(BadAnswer(f"{target}: the server made something else of what was sent"))
         return Conflict(observed, None if there is None else staged)
 
@@ -228,7 +226,10 @@ class Chunks:
         return Refused(error) if complete else Later(error)
 
     async def discard(self, staged: Staged) -> None:
-        """Raises the error of a refusal; an upload that is gone is no error."""
+        """Raises the error of a refusal, after the usual patience; an upload that is gone is no error."""
+        await retry(partial(self._delete, staged))
+
+    async def _delete(self, staged: Staged) -> None:
         answer = await self._verbs.delete(self._place(staged), {}, directory=True)
         if answer.error is not None and answer.status != 404:
             raise answer.error
@@ -237,7 +238,7 @@ class Chunks:
         """Sizes of the chunks on the server, with that of `.file`; None when there is no such upload."""
         question = Question(self._place(staged), 1, (RESOURCETYPE, LENGTH), directory=True)
         try:
-            found = await ask(self._session, self._dav, question)
+            found = await ask(self._share.session, self._dav, question)
         except NotFound:
             return None
         return {child.name: child.version.size for child in found.listing.children}

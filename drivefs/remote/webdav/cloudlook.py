@@ -1,24 +1,58 @@
-"""Telling our own bytes on a Nextcloud or ownCloud from another's, by what the share shows of them."""
+"""Looking at a Nextcloud or ownCloud that is being written to: what stands there, and whether it is ours."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import msgspec
 
-from drivefs.model import Kind, Observation, Ref
+from drivefs.errors import NotFound
+from drivefs.model import Kind, Observation, Ref, Version
 from drivefs.remote.content import Exactly
+from drivefs.remote.retry import retry
+from drivefs.remote.webdav.conditions import if_match
+from drivefs.remote.webdav.metadata import Found, Question, ask
+from drivefs.remote.webdav.paths import Base
+from drivefs.remote.webdav.propfind import OWNCLOUD, PLAIN
+from drivefs.remote.webdav.session import Session
 from drivefs.remote.webdav.values import parse_etag
-from drivefs.remote.webdav.verbs import Answer
+from drivefs.remote.webdav.verbs import Answer, Verbs
 from drivefs.remote.writing import Content
 
-Look = Callable[[Ref], Awaitable[Observation | None]]
-"""What stands there now, None for nothing."""
-
+TOLD: Final = (*PLAIN, *OWNCLOUD)
 OLDEST_MTIME: Final = 24 * 3600
 """Seconds since the epoch. Nextcloud refuses times up to this one."""
+
+
+class CloudShare:
+    """A share of one of these servers, its requests, and what they show. All questions are patient."""
+
+    def __init__(self, session: Session, base: Base) -> None:
+        self.session = session
+        self.base = base
+        self.verbs = Verbs(session, base)
+
+    async def look(self, ref: Ref) -> Observation | None:
+        """What stands there; None for nothing."""
+        try:
+            return (await self.ask(Question(ref, 0, TOLD, directory=False))).listing.directory
+        except NotFound:
+            return None
+
+    async def ask(self, question: Question) -> Found:
+        return await retry(partial(ask, self.session, self.base, question))
+
+    async def sha1(self, ref: Ref, version: Version) -> str | None:
+        """Of the content at this version, as a checksum; None when it cannot be had. Reads it all."""
+        headers = {**if_match(version.etag), "Accept-Encoding": "identity"}
+        exchange = self.session.exchange(self.session.content, "GET", self.verbs.url(ref), headers=headers)
+        digest = hashlib.sha1(usedforsecurity=False)
+        async with exchange as response:
+            while piece := await exchange.body.receive():
+                digest.update(piece)
+        return f"SHA1:{digest.hexdigest()}" if response.status_code == 200 else None
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -69,6 +103,15 @@ def is_mine(observed: Observation | None, mark: Mark, *, etag: str | None = None
         return True
     at = observed.version.mtime_ns
     return used_up and mark.mtime is not None and at is not None and at // 10**9 == mark.mtime
+
+
+def is_damaged(observed: Observation | None, mark: Mark, answer: Answer) -> bool:
+    """Whether what stands there is what our request made, and yet not what it sent. `X-Hash-SHA1`: what arrived."""
+    etag = told_etag(answer)
+    if observed is None or etag is None or observed.version.etag != etag:
+        return False
+    arrived = answer.headers.get("x-hash-sha1", "").lower()
+    return observed.version.size != mark.size or (arrived != "" and mark.checksum != f"SHA1:{arrived}")
 
 
 def told_etag(answer: Answer) -> str | None:
