@@ -66,6 +66,7 @@ class Drive:
             on_settled=self._content_settled,
             is_offline=lambda: self.link.offline,
             on_unreachable=lambda: self.engine.doubt(),
+            following=self.tree.children,
         )
         observer = Observer(remote, self.tree, self._takeover)
         self._lister = Lister(self.tree, observer, self.link, lambda observed: self.engine.notice(observed))

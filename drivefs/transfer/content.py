@@ -55,6 +55,7 @@ class Surroundings(Protocol):
     @property
     def on_unreachable(self) -> Callable[[], None]: ...
     def start(self, stream: Stream) -> None: ...
+    def missed(self, entry: Entry) -> None: ...
     def closed(self, content: SharedContent) -> None: ...
 
 
@@ -109,12 +110,20 @@ class SharedContent:
         while True:
             gap = self.stored.gap(offset, end)
             if gap is not None:
+                self._around.missed(self.entry)
                 await self._bring(*gap)
                 continue
             data = self.stored.read_now(offset, end - offset) or await self.stored.read(offset, end - offset)
             if data is not None:
                 self._followed(offset, end)
                 return data
+
+    async def complete(self) -> None:
+        """Bring all that is missing, as a reader would. Raises: as `read`."""
+        position = 0
+        while (gap := self.stored.gap(position, self.size)) is not None:
+            await self._bring(*gap)
+            position = gap[1]
 
     async def fill(self) -> None:
         """Bring all that is missing, behind all readers. What a small cache evicts meanwhile is not brought again."""

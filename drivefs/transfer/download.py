@@ -11,13 +11,17 @@ from collections.abc import Callable
 import msgspec
 import trio
 
-from drivefs.errors import Offline
+from drivefs.errors import DriveError, Offline
 from drivefs.model import ContentId, Entry, Inode, Observation, Ref
 from drivefs.remote.base import Remote
 from drivefs.store.blocks import BlockStore
 from drivefs.transfer.content import SharedContent
 from drivefs.transfer.limits import Limits
+from drivefs.transfer.siblings import Following, Siblings
 from drivefs.transfer.stream import Stream
+
+AHEAD = 4
+"""Files that are fetched at a time because a reader will probably want them next."""
 
 
 class Transfer(msgspec.Struct, frozen=True):
@@ -37,6 +41,7 @@ class Downloads:
     on_settled      an answer showed that an unsettled version is final now
     on_unreachable  a request did not get through
     is_offline      True while the remote is known to be unreachable: nothing is tried then
+    following       the entries of a directory after a name, for fetching ahead
 
     The callbacks run in the loop's thread and must not block.
     """
@@ -47,6 +52,7 @@ class Downloads:
         on_settled: Callable[[Inode, ContentId, Observation], None],
         is_offline: Callable[[], bool],
         on_unreachable: Callable[[], None] = lambda: None,
+        following: Following = lambda directory, name, limit: [],
     ) -> None:  # fmt: skip
         self.remote = remote
         self.blocks = blocks
@@ -56,6 +62,8 @@ class Downloads:
         self.on_settled = on_settled
         self.is_offline = is_offline
         self.on_unreachable = on_unreachable
+        self._siblings = Siblings(following)
+        self._ahead = trio.CapacityLimiter(AHEAD)
         self._contents: dict[ContentId, SharedContent] = {}
         self._nursery: trio.Nursery | None = None
 
@@ -70,6 +78,12 @@ class Downloads:
 
     def open(self, entry: Entry) -> SharedContent:
         """The content of a file's present version; `close` it once per `open`."""
+        if self._nursery is not None and not self.is_offline():
+            for sibling in self._siblings.opened(entry):
+                self._nursery.start_soon(self._fetch_ahead, sibling)
+        return self._open(entry)
+
+    def _open(self, entry: Entry) -> SharedContent:
         shared = self._contents.get(entry.content)
         if shared is None:
             shared = self._contents[entry.content] = SharedContent(entry, self)
@@ -84,9 +98,20 @@ class Downloads:
         What comes under an unsettled version is not kept. Raises: as `SharedContent.read`.
         """
         async with self.limits.background:
-            shared = self.open(entry)
+            shared = self._open(entry)
             try:
                 await shared.fill()
+            finally:
+                shared.close()
+
+    async def _fetch_ahead(self, entry: Entry) -> None:
+        """Nobody asked for it: errors end the run, and are told to whoever opens the file."""
+        async with self._ahead:
+            shared = self._open(entry)
+            try:
+                await shared.complete()
+            except DriveError:
+                self._siblings.failed(entry)
             finally:
                 shared.close()
 
@@ -110,6 +135,9 @@ class Downloads:
         if self._nursery is None:
             raise Offline("downloads are not running")
         self._nursery.start_soon(stream.run)
+
+    def missed(self, entry: Entry) -> None:
+        self._siblings.missed(entry)
 
     def closed(self, content: SharedContent) -> None:
         del self._contents[content.entry.content]

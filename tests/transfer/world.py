@@ -15,6 +15,7 @@ from drivefs.store.blocks import BlockStore
 from drivefs.transfer.content import SharedContent
 from drivefs.transfer.download import Downloads
 from drivefs.transfer.limits import Limits
+from drivefs.transfer.siblings import Following
 from tests.store.block_helpers import Home, pattern
 
 MIB = 1024 * 1024
@@ -35,6 +36,7 @@ class World:
         self.settled: list[ContentId] = []
         self.offline = False
         self.not_reached = 0
+        self.following: Following = lambda directory, name, limit: []
         self.blocks: BlockStore
         self.downloads: Downloads
 
@@ -59,6 +61,7 @@ class World:
                 on_settled=lambda inode, content, observed: self.settled.append(content),
                 is_offline=lambda: self.offline,
                 on_unreachable=self._not_reached,
+                following=self.following,
             )  # fmt: skip
             await nursery.start(self.downloads.run)
             yield self.downloads
