@@ -13,6 +13,8 @@ Rules for every implementation:
 - Reads that failed for a temporary reason are retried inside, within the caller's cancel scope; there are no
   `timeout=` parameters. An implementation bounds the time without progress, not the total.
 - Cancelling any call leaves the remote usable.
+- After Unauthorized a remote may refuse at once for a while, sending nothing: servers lock accounts. `connect`, and
+  `stat` of the root, always ask.
 """
 
 from __future__ import annotations

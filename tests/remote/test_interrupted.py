@@ -19,6 +19,7 @@ from drivefs.remote.webdav.client import WebDavRemote
 from drivefs.remote.webdav.errors import LONGEST_RETRY_AFTER
 from tests.support.names import hosts
 from tests.support.scripted import HANGUP, STALL, Asked, Parts, Scripted, file, folder, http, multistatus, scripted
+from tests.support.servers import apache
 
 FILE = Ref(("f",))
 VERSION = Version("e1", 10)
@@ -172,6 +173,21 @@ async def test_a_connection_closed_while_it_was_idle_costs_nothing(operation: Op
         await operation(remote)
         assert (len(server.requests) - before, server.connections) == (1, 2)
     assert waits == []
+
+
+async def test_a_real_server_that_closes_just_when_we_send() -> None:
+    """Apache drops a connection when it was idle for 20 ms, or after 5 requests: many of these meet that moment."""
+    with apache(extra="KeepAliveTimeout 20ms\nMaxKeepAliveRequests 5") as server:
+        (server.data / "f").write_bytes(b"0123456789")
+        remote = WebDavRemote(server.url)
+        version = (await remote.stat(FILE)).version
+        for number in range(100):
+            await trio.sleep(0.017 + number % 10 * 0.0006)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(remote.stat, FILE)
+                async with remote.read(FILE, version=version) as stream:
+                    assert await stream.receive() == b"0123456789"
+        await remote.aclose()
 
 
 @OPERATIONS

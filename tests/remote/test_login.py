@@ -17,6 +17,7 @@ from drivefs.remote.webdav.auth import Credentials, Scheme
 from drivefs.remote.webdav.body import SentBytes
 from drivefs.remote.webdav.client import WebDavRemote
 from drivefs.remote.webdav.login import FIRST_PAUSE, Login, Nonce
+from drivefs.remote.webdav.session import Cookies
 from tests.support.digests import DigestShare
 from tests.support.names import hosts
 from tests.support.scripted import HANGUP, Asked, Parts, Scripted, folder, http, multistatus, scripted
@@ -268,6 +269,17 @@ async def test_nothing_of_ours_goes_to_where_a_redirect_leads(host: str) -> None
                     async with session.exchange(session.content, "GET", server.url + "f", headers={}):
                         raise AssertionError
         assert other.connections == 0
+
+
+def test_a_cookie_that_came_over_https_does_not_go_over_http() -> None:
+    client = httpx.Client(cookies=Cookies())
+    for url, name in (("https://h/", "secret"), ("http://h/", "open")):
+        answer = httpx.Response(200, headers={"Set-Cookie": f"{name}=1"}, request=httpx.Request("GET", url))
+        client.cookies.extract_cookies(answer)
+    assert client.build_request("GET", "https://h/").headers["cookie"] == "secret=1; open=1"
+    assert client.build_request("GET", "http://h/").headers["cookie"] == "open=1"
+    assert "cookie" not in client.build_request("GET", "https://other/").headers
+    client.close()
 
 
 # What was refused

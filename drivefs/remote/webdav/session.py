@@ -8,9 +8,10 @@ requests at a time, so that a folder never waits behind big files. Nothing here 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from http.cookiejar import Cookie, CookieJar
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 import httpcore
 import httpx
@@ -45,6 +46,16 @@ def read_in_large_pieces(size: int = SOCKET_READ_BYTES) -> None:
     httpcore._async.http11.AsyncHTTP11Connection.READ_NUM_BYTES = size
 
 
+class Cookies(CookieJar):
+    """Keeps to https what came over https, also where the server forgot to say so: an http address may redirect."""
+
+    def make_cookies(self, response: Any, request: Any) -> Sequence[Cookie]:
+        cookies = super().make_cookies(response, request)
+        for cookie in cookies:
+            cookie.secure = cookie.secure or request.type == "https"
+        return cookies
+
+
 class Session:
     """See the module. `path` in hooks is the encoded path of the URL."""
 
@@ -68,6 +79,7 @@ class Session:
         self._hook = hook
         self._client = httpx.AsyncClient(
             verify=context,
+            cookies=Cookies(),
             http2=False,
             trust_env=trust_env,
             follow_redirects=False,
