@@ -80,7 +80,8 @@ class Observation(msgspec.Struct, frozen=True, gc=False):
     """One remote entry as one answer of the server showed it.
 
     `at` is the server's own clock at that answer (its Date header), in seconds; where a server tells none,
-    the time here. `permissions` is the server's own string (oc:permissions), None when it tells none.
+    the time here. `permissions` is the server's own string (oc:permissions), None when it tells none; `checksum` is
+    the best one that it tells, as in `SHA1:<hex>`.
     """
 
     name: str

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Sequence
 
 import pytest
+import trio
 
 from drivefs.model import Ref
 from drivefs.remote.base import RequestHook
 from drivefs.remote.content import BytesContent
 from drivefs.remote.webdav.auth import Credentials
+from drivefs.remote.webdav.owncloud import CHUNK_BYTES
 from drivefs.remote.webdav.writable import WritableWebDav
-from drivefs.remote.writing import NOTHING, Conflict, Done, WritableRemote
+from drivefs.remote.writing import NOTHING, Conflict, Done, Outcome, WritableRemote
 from tests.remote import writing_contract
 from tests.remote.journal import MemoryJournal
 from tests.remote.test_nextcloud_reading import CloudWorld, nfc
@@ -116,3 +118,69 @@ class TestWritingContract(WritingContract):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(writing_contract, "NAMES", KEPT)
             await super().test_folders_may_have_odd_names_and_change_them(writable, world)
+
+
+async def test_requests_per_change(cloud: Cloud, writable: WritableRemote, journal: MemoryJournal) -> None:
+    async def requests(change: Awaitable[Outcome]) -> list[str]:
+        cloud.forget()
+        outcome = await change
+        assert isinstance(outcome, Done)
+        return [asked.method for asked in cloud.requests]
+
+    folder, ref, other = Ref(("folder",)), Ref(("folder", "file")), Ref(("folder", "other"))
+    assert await requests(writable.mkdir(folder)) == ["MKCOL", "PROPFIND"]
+    new = writable.write(ref, BytesContent(b"1"), expected=NOTHING, journal=journal)
+    assert await requests(new) == ["PUT", "PROPFIND"]
+    replaced = writable.write(ref, BytesContent(b"2"), expected=await version_of(writable, ref), journal=journal)
+    assert await requests(replaced) == ["PUT", "PROPFIND"]
+    moved = writable.move(ref, other, expected=await version_of(writable, ref))
+    assert await requests(moved) == ["MOVE", "PROPFIND"]
+    assert await requests(writable.delete(other, expected=await version_of(writable, other))) == ["DELETE", "PROPFIND"]
+
+
+async def test_a_file_in_chunks_of_the_usual_size(
+    cloud: Cloud, writable: WritableRemote, journal: MemoryJournal
+) -> None:
+    """Large enough for the smallest chunk that Nextcloud takes, and seven requests beside those for the chunks."""
+    content = BytesContent(bytes(2 * CHUNK_BYTES + 1))
+    cloud.forget()
+    done(await writable.write(FILE, content, expected=NOTHING, journal=journal))
+    sent = [asked.method for asked in cloud.requests]
+    assert sent == ["PROPFIND", "PROPFIND", "MKCOL", "PROPFIND", *["PUT"] * 3, "MOVE", "PROPFIND", "PROPFIND"]
+    assert cloud.storage.content("file") == content.data
+    assert (cloud.uploads, journal.left) == ({}, {})
+
+
+async def test_of_two_writers_in_a_race_one_wins_and_the_other_knows(
+    cloud: Cloud, world: WritableCloudWorld, journal: MemoryJournal
+) -> None:
+    world.put(("file",), b"start")
+    writers = [world.open_writable(), world.open_writable()]
+    for remote in writers:
+        await remote.connect()
+        await remote.prepare(journal)
+    for turn in range(200):
+        contents = [BytesContent(b"%d of %d" % (turn, number)) for number in (0, 1)]
+        outcomes = await race(writers, contents, journal)
+        (won,) = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, Done)]
+        assert cloud.storage.content("file") == contents[won].data
+        assert isinstance(outcomes[1 - won], Conflict)
+    for remote in writers:
+        await remote.aclose()
+
+
+async def race(
+    writers: Sequence[WritableRemote], contents: Sequence[BytesContent], journal: MemoryJournal
+) -> list[Outcome]:
+    """Each writes its content over the version that all of them saw."""
+    expected = await version_of(writers[0], FILE)
+    outcomes: dict[int, Outcome] = {}
+
+    async def write(number: int) -> None:
+        writer, content = writers[number], contents[number]
+        outcomes[number] = await writer.write(FILE, content, expected=expected, journal=journal)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(len(writers)):
+            nursery.start_soon(write, number)
+    return [outcomes[number] for number in range(len(writers))]
