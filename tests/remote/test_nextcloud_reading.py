@@ -19,6 +19,7 @@ from drivefs.remote.webdav.paths import parse_base
 from tests.remote.contract import ODD_NAMES, RemoteContract, by_name, read_all
 from tests.remote.worlds import OLD, World
 from tests.support.nextcloud import LOGIN, NEXTCLOUD, OWNCLOUD, PASSWORD, USER, Cloud, Product, nextcloud
+from tests.support.scripted import Asked, http, scripted
 
 ANN = Credentials(USER, PASSWORD)
 PRODUCTS = {"nextcloud": NEXTCLOUD, "owncloud": OWNCLOUD}
@@ -234,6 +235,33 @@ async def test_a_wrong_password_is_told_as_such(cloud: Cloud) -> None:
     with pytest.raises(Unauthorized):
         await remote.connect()
     await remote.aclose()
+
+
+async def test_an_installation_that_has_moved_is_told_where_it_is_now() -> None:
+    status = b'{"installed":true,"version":"31.0.4.1","productname":"Our Cloud"}'
+
+    def answer(asked: Asked) -> bytes:
+        if asked.target == "/cloud/status.php":
+            return http(200, status)
+        return http(302, Location="/cloud/status.php") if asked.target == "/status.php" else http(405)
+
+    async with scripted(answer) as server:
+        remote = open_remote(server.url)
+        with pytest.raises(NotAShare, match=r"Our Cloud 31.0.4.1, .*/cloud/remote.php/dav/files/USER/"):
+            await remote.connect()
+        await remote.aclose()
+
+
+@pytest.mark.parametrize(
+    "status", [b"{}", b"[1]", b"<html>", b"\xff", b'{"productname":1,"version":"1"}', b"x" * 100_000]
+)
+async def test_other_servers_are_not_taken_for_one(status: bytes) -> None:
+    async with scripted(lambda asked: http(200, status) if asked.method == "GET" else http(405)) as server:
+        remote = open_remote(server.url)
+        with pytest.raises(NotAShare) as caught:
+            await remote.connect()
+        await remote.aclose()
+    assert "there is a" not in str(caught.value)
 
 
 def test_where_an_installation_may_be() -> None:

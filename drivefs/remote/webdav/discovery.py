@@ -11,11 +11,11 @@ from typing import Final
 
 import msgspec
 
-from drivefs.errors import BadAnswer, RemoteError
+from drivefs.errors import BadAnswer, RemoteError, UsageError
 from drivefs.remote.retry import retry
 from drivefs.remote.webdav.coding import Decoder
 from drivefs.remote.webdav.errors import error_of_status
-from drivefs.remote.webdav.paths import Base, segments_of
+from drivefs.remote.webdav.paths import Base, parse_base, segments_of
 from drivefs.remote.webdav.propfind import HEADERS, body
 from drivefs.remote.webdav.session import Session
 from drivefs.remote.webdav.xml import DAV, MultistatusParser
@@ -70,15 +70,18 @@ async def find_share(session: Session, base: Base) -> Place | None:
     """
     for root in roots_of(base):
         try:
-            installed = await retry(partial(ask_status, session, root))
-        except RemoteError:
+            installed, root = await retry(partial(ask_status, session, root))
+        except (RemoteError, UsageError):
             continue
         return Place(installed.productname, installed.version, root, await find_user(session, root))
     return None
 
 
-async def ask_status(session: Session, root: Base) -> Installed:
-    """Raises: BadAnswer when what answers is no such installation, and the other remote errors."""
+async def ask_status(session: Session, root: Base) -> tuple[Installed, Base]:
+    """What is installed at `root`, and where it is in the end: it may redirect, to https say.
+
+    Raises: BadAnswer when what answers is no such installation, and the other remote errors.
+    """
     url = root.url_of(("status.php",), directory=False)
     exchange = session.exchange(session.metadata, "GET", url, headers={"Accept-Encoding": "identity"})
     received = bytearray()
@@ -89,9 +92,11 @@ async def ask_status(session: Session, root: Base) -> Installed:
         while len(received) <= STATUS_BYTES and (piece := await exchange.body.receive()):
             received += piece
     try:
-        return msgspec.json.decode(bytes(received), type=Installed)
+        installed = msgspec.json.decode(bytes(received), type=Installed)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadAnswer(f"GET {url}: not the status of a Nextcloud or ownCloud") from error
+    base = parse_base(exchange.url.partition("?")[0])
+    return installed, Base(base.origin, base.host, base.segments[:-1])
 
 
 async def find_user(session: Session, root: Base) -> str | None:
