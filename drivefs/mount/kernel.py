@@ -16,6 +16,7 @@ from drivefs.model import Changed, encode_name
 
 FLUSH_SECONDS = 5.0
 WORKERS = 4
+BATCH = 200
 
 
 class Kernel:
@@ -46,11 +47,32 @@ class Kernel:
             task_status.started()
 
     async def _work(self) -> None:
-        async for number, change in self._receive:
-            await trio.to_thread.run_sync(_invalidate, change, abandon_on_cancel=True)
-            self._untold.discard(number)
+        async for first in self._receive:
+            batch = [first, *self._more_that_never_wait(first)]
+            await trio.to_thread.run_sync(_invalidate_all, [change for _, change in batch], abandon_on_cancel=True)
+            self._untold.difference_update(number for number, _ in batch)
             self._told.set()
             self._told = trio.Event()
+
+    def _more_that_never_wait(self, first: tuple[int, Changed]) -> list[tuple[int, Changed]]:
+        """Changes of attributes go many at a time, since a hand-over to a thread costs more than they do; what may wait
+        for a pending request goes by itself, the last of its batch."""
+        more: list[tuple[int, Changed]] = []
+        last = first
+        with contextlib.suppress(trio.WouldBlock):
+            while _never_waits(last[1]) and len(more) < BATCH:
+                last = self._receive.receive_nowait()
+                more.append(last)
+        return more
+
+
+def _never_waits(change: Changed) -> bool:
+    return change.name is None and not change.content
+
+
+def _invalidate_all(changes: list[Changed]) -> None:
+    for change in changes:
+        _invalidate(change)
 
 
 def _invalidate(change: Changed) -> None:

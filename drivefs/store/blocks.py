@@ -225,12 +225,16 @@ class BlockStore:
         if not batch:
             return
         done, self._usage = await self._keeper.adopt([self._adoption(block, size) for _, block, size, _ in batch])
-        for stored, block, size, extents in batch:
+        self._index.stored_all(
+            (stored.inode, stored.content, block.number, size, extents)
+            for stored, block, size, extents in batch
+            if stored.block(block.number) is block and block.key in done
+        )
+        for stored, block, size, _ in batch:
             if stored.block(block.number) is not block:  # dropped in the meantime
                 self._to_remove[block.key] = None
             elif block.key in done:
                 self._adopted(block, size)
-                self._index.stored(stored.inode, stored.content, block.number, size, extents)
             elif stored.users == 0:
                 stored.forget(block)
             self._forget_if_unused(stored)

@@ -43,12 +43,20 @@ class BlockIndex:
 
     def stored(self, inode: Inode, content: ContentId, number: BlockNumber, size: int, extents: Extents | None) -> None:
         """`size` bytes of this block are on disk now; replaces what was known of it."""
-        blob = None if extents is None else _pack(extents)
+        self.stored_all([(inode, content, number, size, extents)])
+
+    def stored_all(self, blocks: Iterable[tuple[Inode, ContentId, BlockNumber, int, Extents | None]]) -> None:
+        """The same for many, in one transaction."""
+        inodes = set()
         with self._db.transaction():
-            before = self._take(content, number)
-            self._db.execute("INSERT INTO block VALUES (?, ?, ?, ?, ?)", (content, number, inode, size, blob))
-            self._add(inode, content, size - before)
-        if size != before:
+            for inode, content, number, size, extents in blocks:
+                blob = None if extents is None else _pack(extents)
+                before = self._take(content, number)
+                self._db.execute("INSERT INTO block VALUES (?, ?, ?, ?, ?)", (content, number, inode, size, blob))
+                self._add(inode, content, size - before)
+                if size != before:
+                    inodes.add(inode)
+        for inode in inodes:
             self._changed(inode)
 
     def removed(self, blocks: Iterable[tuple[Inode, ContentId, BlockNumber]]) -> None:
