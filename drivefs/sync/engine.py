@@ -207,8 +207,15 @@ class Engine:
         if first and not found.problems.keys() & {ROOT}:
             self._tree.db.set_meta("initial_sync", time.time())
             self._removal.begin()
+        await self._ask_for_space()
+
+    async def _ask_for_space(self) -> None:
+        """Only a figure for `df`: a server that does not tell it has not failed the sync."""
         if self._remote.capabilities.space:
-            self.space = await self._remote.space()
+            try:
+                self.space = await self._remote.space()
+            except RemoteError as error:
+                log.info("the room on the share is not known: %s", error)
 
     async def _check_root(self, observation: Observation) -> None:
         """Another folder at this address is not our share with everything deleted."""

@@ -8,8 +8,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from drivefs.errors import Offline, RemoteError, Unauthorized, Unreachable
-from drivefs.model import Listing, Ref
+from drivefs.errors import BadAnswer, Offline, RemoteError, Unauthorized, Unreachable
+from drivefs.model import Listing, Ref, Space
 from drivefs.remote.memory import MemoryRemote, Options, ServerClock
 from tests.sync.test_guards import Lying
 from tests.sync.world import INTERVAL, World, share, world
@@ -204,3 +204,17 @@ async def test_a_folder_never_listed_fails_in_bounded_time(tmp_path: Path, autoj
         with pytest.raises(Unreachable):
             await made.lister.ensure(made.find("folder").inode)
         assert trio.current_time() - started <= 10
+
+
+async def test_a_server_that_does_not_tell_its_room_has_not_failed_the_sync(tmp_path: Path) -> None:
+    class Secretive(Lying):
+        async def space(self) -> Space:
+            await trio.lowlevel.checkpoint()
+            raise BadAnswer("no quota here")
+
+    remote = Secretive()
+    remote.options = Options(total_bytes=1 << 30)
+    remote.with_files(["a"])
+    async with world(tmp_path, remote) as made:
+        assert made.has("a")
+        assert made.engine.space == Space()
