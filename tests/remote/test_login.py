@@ -12,11 +12,13 @@ import trio
 
 from drivefs.errors import BadAnswer, NotPermitted, Unauthorized, Unreachable
 from drivefs.model import Ref
+from drivefs.remote import retry
 from drivefs.remote.open import open_remote
 from drivefs.remote.webdav.auth import Credentials, Scheme
 from drivefs.remote.webdav.body import SentBytes
 from drivefs.remote.webdav.client import WebDavRemote
-from drivefs.remote.webdav.login import FIRST_PAUSE, Login, Nonce
+from drivefs.remote.webdav.keys import Nonce
+from drivefs.remote.webdav.login import FIRST_PAUSE, Login
 from drivefs.remote.webdav.session import Cookies
 from tests.support.digests import DigestShare
 from tests.support.names import hosts
@@ -380,8 +382,9 @@ async def test_the_pause_after_a_refusal_grows_and_ends(autojump_clock: trio.tes
     assert times[7] == 123  # an hour at most
 
 
-async def test_who_waits_for_a_login_gets_its_failure() -> None:
+async def test_who_waits_for_a_login_gets_its_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the one request that finds out cannot reach the server, the others do not stand in line for the same."""
+    monkeypatch.setattr(retry, "delay_before", lambda *_: 0.0)
     async with opened(lambda asked: HANGUP, auth="basic") as (remote, server):
 
         async def stat() -> None:

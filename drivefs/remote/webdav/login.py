@@ -1,7 +1,6 @@
-"""The login to one server: which proof goes with a request, and what a 401 leads to.
+"""The login to one server: when a request goes with a proof of who we are, and what a 401 leads to.
 
-- By default the server is asked first: its challenge decides. Digest goes before Basic where the way is not
-  encrypted; a password or token itself goes only where nobody can listen, or where that was allowed on purpose.
+- By default the server is asked first: its challenge decides (`keys.pick`).
 - Until a proof was accepted, one request at a time finds out; the others wait for it. So a fresh start of many
   readers costs one 401, and a wrong password is tried once, not by each of them.
 - A proof that was refused is not sent again for a while, which grows: servers lock accounts. `ask_again` ends it.
@@ -11,19 +10,16 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
 import httpx
-import msgspec
 import trio
 
 from drivefs.errors import NotPermitted, RemoteError, Unauthorized
-from drivefs.remote.webdav import digest
-from drivefs.remote.webdav.auth import INSECURE, Credentials, Scheme, may_hear
-from drivefs.remote.webdav.challenges import Challenge, parse_challenges, parse_parameters
+from drivefs.remote.webdav.auth import Credentials, Scheme, may_hear
+from drivefs.remote.webdav.challenges import parse_parameters
+from drivefs.remote.webdav.keys import Key, Nonce, Secret, challenges_of, is_new, pick
 
 ATTEMPTS: Final = 4
 """How often one request is sent at most: without proof, with one, and with fresh nonces."""
@@ -44,48 +40,6 @@ class Home(Protocol):
     url: str
 
     async def ask(self, proof: bytes) -> int: ...
-
-
-class Key(Protocol):
-    """A way to prove who we are. `scheme` is in lower case. None of them shows what it holds."""
-
-    scheme: str
-
-    def proof(self, method: str, url: str) -> bytes: ...
-
-
-class Secret:
-    """The secret itself, in each request: Basic (RFC 7617, in UTF-8), or Bearer (RFC 6750)."""
-
-    def __init__(self, scheme: str, credentials: Credentials) -> None:
-        self.scheme = scheme
-        token = credentials.password.encode()
-        if scheme == "basic":
-            token = base64.b64encode(credentials.user.encode() + b":" + token)
-        self._value = scheme.capitalize().encode() + b" " + token
-
-    def proof(self, method: str, url: str) -> bytes:
-        return self._value
-
-
-class Nonce:
-    """Digest: a question of the server, and how often it was answered."""
-
-    scheme = "digest"
-
-    def __init__(self, question: digest.Question, credentials: Credentials) -> None:
-        self.question = question
-        self._credentials = credentials
-        self._count = 0
-
-    def proof(self, method: str, url: str) -> bytes:
-        self._count += 1
-        user, password = self._credentials.user, self._credentials.password
-        target = httpx.URL(url).raw_path.decode("ascii")
-        return digest.answer(self.question, user, password, method, target, count=self._count)
-
-    def followed_by(self, nonce: str) -> Nonce:
-        return Nonce(msgspec.structs.replace(self.question, nonce=nonce), self._credentials)
 
 
 class Refusal(Unauthorized):
@@ -199,34 +153,17 @@ class Login:
         """What to try after a 401; `share`: the other requests, too. Raises: Unauthorized when nothing is left."""
         if self._credentials is None:
             raise Unauthorized(f"{what}: the server answered 401 (it asks who you are: give a user name, --user NAME)")
-        offered = parse_challenges(_headers(response))
-        key = self._pick(offered, url, self._credentials)
+        offered = challenges_of(response)
+        key = pick(offered, url, self._credentials, self._scheme, allow_insecure=self._allow_insecure)
         if isinstance(key, str):
             raise (Unauthorized if used is None else Refusal)(f"{what}: the server answered 401 ({key})")
         if share and (self._key is used or self._key is None):  # else another request was faster: its nonce is as fresh
             self._key = key
             self._settled = self._settled and used is not None
-        if used is not None and not _is_new(used, key, {challenge.scheme for challenge in offered}):
+        if used is not None and not is_new(used, key, offered):
             hint = "the token was not accepted" if used.scheme == "bearer" else "check the user name and the password"
             raise Refusal(f"{what}: the server answered 401 ({hint})")
         return key
-
-    def _pick(self, offered: list[Challenge], url: str, credentials: Credentials) -> Key | str:
-        """How to answer these challenges, or in words why we cannot."""
-        schemes = {challenge.scheme for challenge in offered} or {"basic"}  # a 401 without a challenge breaks RFC 9110
-        questions = [digest.parse_question(offer.parameters) for offer in offered if offer.scheme == "digest"]
-        known = sorted(filter(None, questions), key=lambda question: question.strength)
-        wanted = {"basic", "digest"} if self._scheme == "auto" else {self._scheme}
-        basic_first = urlsplit(url).scheme == "https" and "basic" in schemes & wanted
-        if known and "digest" in wanted and not basic_first:
-            return Nonce(known[-1], credentials)
-        if "bearer" in wanted or "basic" in schemes & wanted:
-            scheme = "bearer" if "bearer" in wanted else "basic"
-            if self._may_hear(url):
-                return Secret(scheme, credentials)
-            return f"it asks for the password unencrypted: {INSECURE}"
-        hint = "; for a token there is --auth bearer" if "bearer" in schemes else ""
-        return f"it asks for {', '.join(sorted(schemes))}, and --auth is {self._scheme}{hint}"
 
     async def _may_be_good(self, refused: Key | None, url: str, home: Home, cleared: bool) -> bool:
         """Whether a proof that was refused at `url` is good all the same, as it worked before.
@@ -252,15 +189,3 @@ class Login:
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
         self._settled = self._worked = False
         return Unauthorized(text)
-
-
-def _is_new(used: Key, key: Key, offered: set[str]) -> bool:
-    """Whether `key` may succeed where `used` was refused: by another scheme, or because only the nonce was too old."""
-    if used.scheme not in offered and offered:
-        return used.scheme != key.scheme
-    return isinstance(key, Nonce) and key.question.stale
-
-
-def _headers(response: httpx.Response) -> list[str]:
-    """As Latin-1, byte for byte: the realm goes into the digest as it came."""
-    return [value.decode("latin-1") for name, value in response.headers.raw if name.lower() == b"www-authenticate"]
