@@ -172,8 +172,14 @@ class VersionMismatch(RemoteError):
 
 
 class NotAShare(RemoteError):
+    """`address` is that of the share which the person may have meant, where the server told it."""
+
     exit_code = 2
     account_wide = True
+
+    def __init__(self, message: str, address: str | None = None) -> None:
+        super().__init__(message)
+        self.address = address
 
 
 class UsageError(DriveError):

@@ -218,6 +218,7 @@ async def test_people_are_told_the_right_address(product: Product, folder: str, 
             await remote.connect()
         await remote.aclose()
         assert cloud.url in str(caught.value)
+        assert caught.value.address == cloud.url
         right = remote_of(cloud, cloud.url, Credentials(login, PASSWORD))
         await right.connect()
         await right.aclose()
@@ -225,8 +226,9 @@ async def test_people_are_told_the_right_address(product: Product, folder: str, 
 
 async def test_without_a_known_user_the_address_says_what_to_put_in(cloud: Cloud) -> None:
     remote = open_remote(cloud.address)
-    with pytest.raises(NotAShare, match="files/USER/ \\(with your user name\\)"):
+    with pytest.raises(NotAShare, match="files/USER/ \\(with your user name\\)") as caught:
         await remote.connect()
+    assert caught.value.address is None
     await remote.aclose()
 
 

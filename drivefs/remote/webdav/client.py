@@ -98,7 +98,7 @@ class WebDavRemote:
             base, options = await retry(self._greet)
             found = await retry(partial(ask, self._session, base, question, self._limits))
         except (BadAnswer, NotFound, Refused) as error:
-            raise NotAShare(f"{self._base.url} is not a WebDAV share: {error}{await self._hint()}") from error
+            raise await self._no_share(error) from error
         root = found.listing.directory
         if root.kind is not Kind.DIRECTORY:
             raise NotAShare(f"{base.url} is a file: give the address of a folder")
@@ -152,12 +152,14 @@ class WebDavRemote:
         base = self._base if moved_to is None else parse_base(moved_to.partition("?")[0].partition("#")[0])
         return base, response.headers if response.is_success else httpx.Headers()
 
-    async def _hint(self) -> str:
-        """Where the share is, when people gave the address of the web site."""
-        place = None
+    async def _no_share(self, error: RemoteError) -> NotAShare:
+        """Says where the share is, when people gave the address of the web site."""
+        text, place = f"{self._base.url} is not a WebDAV share: {error}", None
         with trio.move_on_after(HINT_SECONDS):
             place = await find_share(self._session, self._base)
-        return "" if place is None else f"; {place}"
+        if place is None:
+            return NotAShare(text)
+        return NotAShare(f"{text}; {place}", None if place.user is None else place.url)
 
     def _move_to(self, base: Base) -> None:
         """Go on at another address of the same server, where the share is for good."""
