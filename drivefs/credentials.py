@@ -1,4 +1,5 @@
 """A drive's password: where it is kept, and how it is found. It is never printed, logged or in the configuration.
+A token (`auth = "bearer"`) is a password here.
 
 Looked for in this order:
 1. the variable DRIVEFS_PASSWORD;

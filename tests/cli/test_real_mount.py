@@ -153,9 +153,11 @@ def test_a_certificate_that_nobody_vouches_for_is_pinned_from_the_error(tmp_path
         mounted = home.run(*new, "--pin-cert", pin[1], DRIVEFS_PASSWORD="pass-w0rd")
         assert (mounted.returncode, mounted.stderr) == (0, "")
         assert (home.mountpoint / "file").read_text() == "content"
+        status = home.run("status", "--json").stdout
+        assert '"mounted":true' in status.replace(" ", "")
         assert home.run("unmount", home.mountpoint).returncode == 0
     told = "".join(path.read_text() for path in (home.config, home.paths().log))
-    assert "pass-w0rd" not in told
+    assert "pass-w0rd" not in told + status + refused.stderr + mounted.stdout
     assert f'pin_cert = "{pin[1]}"' in home.config.read_text()
 
 
