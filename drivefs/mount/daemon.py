@@ -84,6 +84,7 @@ async def _main(settings: DriveSettings, paths: DrivePaths, remote: Remote, read
     drive = Drive(settings, paths, remote)
     control = Control(drive, lambda: unmount(settings.mountpoint))
     stop, mounted, ended = trio.Event(), trio.Event(), trio.Event()
+    in_use = False
     async with trio.open_nursery() as nursery:
         await nursery.start(_wait_for_signal, stop)
         await nursery.start(drive.run)
@@ -97,15 +98,17 @@ async def _main(settings: DriveSettings, paths: DrivePaths, remote: Remote, read
             nursery.start_soon(drive.kernel.run)
             await nursery.start(drive.sync)
             log.info("%s: mounted %s", settings.mountpoint, settings.remote)
+            in_use = True
             ready(control.state, message)
             await stop.wait()
+            in_use = False
             pyfuse3.terminate()
             with trio.move_on_after(GRACE_SECONDS):
                 await ended.wait()
             nursery.cancel_scope.cancel()
             await trio.lowlevel.checkpoint_if_cancelled()
         finally:
-            pyfuse3.close(unmount=True)
+            pyfuse3.close(unmount=not in_use)  # a defect leaves a broken mount, never an empty folder
 
 
 async def _serve_mount(stop: trio.Event, ended: trio.Event, task_status: trio.TaskStatus[None]) -> None:
