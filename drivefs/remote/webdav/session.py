@@ -29,6 +29,9 @@ from drivefs.remote.webdav.tls import ask_fingerprint
 CONNECT_SECONDS: Final = 10.0
 STALL_SECONDS: Final = 30.0
 """How long one read or write may bring nothing."""
+CHANGE_SECONDS: Final = 300.0
+"""How long the answer to one of `SLOW_METHODS` may take: a server may have gigabytes to copy or to put together."""
+SLOW_METHODS: Final = frozenset(("PUT", "MOVE", "COPY", "DELETE"))
 KEEPALIVE_SECONDS: Final = 4.0
 """Apache closes after 5: being first avoids the race of both closing and sending."""
 SOCKET_READ_BYTES: Final = 256 * 1024
@@ -44,6 +47,11 @@ def read_in_large_pieces(size: int = SOCKET_READ_BYTES) -> None:
     httpcore in this process, which does no harm: it is an upper bound.
     """
     httpcore._async.http11.AsyncHTTP11Connection.READ_NUM_BYTES = size
+
+
+def patience_with(method: str) -> httpx.Timeout:
+    read = CHANGE_SECONDS if method in SLOW_METHODS else STALL_SECONDS
+    return httpx.Timeout(STALL_SECONDS, connect=CONNECT_SECONDS, read=read, pool=None)
 
 
 class Cookies(CookieJar):
@@ -83,7 +91,6 @@ class Session:
             http2=False,
             trust_env=trust_env,
             follow_redirects=False,
-            timeout=httpx.Timeout(STALL_SECONDS, connect=CONNECT_SECONDS, pool=None),
             limits=httpx.Limits(
                 max_connections=None,
                 max_keepalive_connections=metadata_connections + content_connections,
@@ -119,7 +126,9 @@ class Session:
         self.tell("request", method, url)
         try:
             with mapped(f"{method} {url}", answered=False):
-                request = self._client.build_request(method, url, headers=_raw(headers, proof), content=content)
+                request = self._client.build_request(
+                    method, url, headers=_raw(headers, proof), content=content, timeout=patience_with(method)
+                )
                 request.stream = content if isinstance(content, httpx.AsyncByteStream) else SentBytes(content or b"")
                 response = await self._client.send(request, stream=True)
         except RemoteError as error:
