@@ -103,6 +103,7 @@ class Login:
             asking.done.set()
 
     async def _attempt(self, method: str, url: str, send: Send, home: Home) -> httpx.Response:
+        what = f"{method} {url}"
         if trio.current_time() < self._silent_until:
             raise Unauthorized(f"{self._refusal}; not tried again for now, so that the account is not locked")
         key, cleared, stale = self._key_for(url), False, False
@@ -113,15 +114,17 @@ class Login:
                 return response
             try:
                 # After a second stale nonce this request keeps the next one for itself: they may be good for one use.
-                used, key = key, self._next_key(key, url, response, f"{method} {url}", share=not stale)
+                used, key = key, self._next_key(key, url, response, what, share=not stale)
                 stale = isinstance(used, Nonce)
             except Refusal as refusal:
                 if not await self._may_be_good(key, url, home, cleared):
                     raise self._refused(str(refusal)) from refusal
                 if cleared or isinstance(key, Secret):
-                    raise NotPermitted(f"{method} {url}: the server answered 401 (not for this user)") from refusal
+                    raise NotPermitted(
+                        f"{what}: the server answered 401 (not for this user, though the share is)"
+                    ) from refusal
                 key, cleared = self._key, True  # the nonce may have been too old, though the server did not say so
-        raise self._refused(f"{method} {url}: the server answered 401 to every fresh nonce")
+        raise self._refused(f"{what}: the server answered 401 to every fresh nonce")
 
     def _key_for(self, url: str) -> Key | None:
         """What goes with a first attempt. A redirect may have led from http to https, and its start stays http."""
