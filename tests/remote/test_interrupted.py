@@ -227,7 +227,7 @@ STALLS = [[STALL], [b"HTTP/1.1 200 OK\r\n", STALL], [http(207, length=9999), STA
 async def test_a_stall_is_left_and_the_request_sent_again(
     stall: Parts, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(session, "STALL_SECONDS", 0.5)
     async with share(Sometimes(stall)) as (remote, server):
         await listing(remote)
         assert (len(server.requests), server.connections) == (2, 2)
@@ -235,7 +235,7 @@ async def test_a_stall_is_left_and_the_request_sent_again(
 
 async def test_content_that_stalls_is_an_error_after_what_came(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not asked for again here: the caller knows from where to go on."""
-    monkeypatch.setattr(session, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(session, "STALL_SECONDS", 0.5)
     stalls = [http(200, b"01234", length=10, ETag='"e1"'), STALL]
     async with share(lambda asked: stalls) as (remote, server):
         async with remote.read(FILE, version=VERSION) as stream:

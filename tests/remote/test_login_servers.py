@@ -14,6 +14,7 @@ from drivefs.errors import NotPermitted, Unauthorized
 from drivefs.model import Ref
 from drivefs.remote.open import open_remote
 from drivefs.remote.webdav.auth import Credentials
+from drivefs.remote.webdav.body import SentBytes
 from tests.support.servers import Server, apache, rclone, wsgidav
 
 ANN = Credentials("ann", "s3cret ü")
@@ -107,4 +108,23 @@ async def test_apache_answers_401_for_a_folder_of_somebody_else(digest: int | No
         with pytest.raises(NotPermitted):
             await remote.list(Ref(("private",)))
         await remote.stat(Ref(("f",)))
+        await remote.aclose()
+
+
+@pytest.mark.parametrize("start", [lambda: apache(users=USERS, digest=0), lambda: wsgidav(users=USERS, digest=True)])
+async def test_an_upload_is_sent_again_whole_after_a_stale_nonce(
+    start: Callable[[], AbstractContextManager[Server]],
+) -> None:
+    content = bytes(range(256)) * 4000
+    with start() as server:
+        remote = open_remote(server.url, credentials=ANN)
+        for name in ("a", "b", "c"):  # the first without any nonce, on Apache the others with used ones
+            headers = {"Content-Length": str(len(content))}
+            session = remote._session
+            url = f"{server.url}{name}"
+            async with session.exchange(
+                session.content, "PUT", url, headers=headers, content=SentBytes(content)
+            ) as answer:
+                assert answer.status_code == 201
+            assert (server.data / name).read_bytes() == content
         await remote.aclose()
