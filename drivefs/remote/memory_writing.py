@@ -51,7 +51,7 @@ PERFECT: Final = WriteCapabilities(
 )
 CLEAN_UP_SECONDS: Final = 5.0
 
-Race = Callable[[str, Ref], None]
+Race = Callable[[str, Ref], object]
 """Called with the name of the change and its place, where another client can come in between."""
 
 
