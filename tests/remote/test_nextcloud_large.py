@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from drivefs.errors import NotFound, QuotaExceeded
-from drivefs.model import Ref
+from drivefs.model import Ref, Version
 from drivefs.remote.content import BytesContent
 from drivefs.remote.webdav.chunks import Part, chunk_names, chunk_size, upload_of
 from drivefs.remote.webdav.owncloud import MIB, write_capabilities
@@ -93,6 +93,18 @@ async def test_an_upload_that_waited_can_still_replace(at: Writing) -> None:
     done(await at.writer.commit(staged, FILE, expected=await at.now(), journal=at.notes))
     assert at.content == LARGE.data
     assert at.nothing_left()
+
+
+async def test_no_upload_replaces_a_file_without_a_condition(cloud: Cloud, at: Writing) -> None:
+    with during(cloud, "/00002 PUT", lambda: at.theirs(b"meanwhile")):
+        staged = left(await at.write(LARGE))
+    seen = await at.now()
+    other, same = Version(size=seen.size, mtime_ns=1), Version(size=seen.size, mtime_ns=seen.mtime_ns)
+    assert left(await at.writer.commit(staged, FILE, expected=other, journal=at.notes)) == staged
+    assert at.content == b"meanwhile"
+    done(await at.writer.commit(staged, FILE, expected=same, journal=at.notes))
+    moves = [asked.headers for asked in cloud.requests if asked.method == "MOVE"]
+    assert all(headers["overwrite"] == "F" or "if" in headers for headers in moves)
 
 
 async def test_an_upload_is_discarded_also_twice(at: Writing) -> None:
@@ -182,12 +194,12 @@ async def test_there_are_minutes_of_patience_for_a_slow_assembly(
 ) -> None:
     """A proxy gives up, or we do; the server works on, and answers 423 to each further try."""
     expected = at.theirs() and await at.now() if exists else None
-    cloud.assembly_seconds = 300.0
+    cloud.assembly_seconds = 400.0
     if status:
         cloud.gateway = (60.0, status)
     done(await at.write(LARGE, expected))
     assert at.content == LARGE.data
-    assert 300 <= trio.current_time() < 330
+    assert 400 <= trio.current_time() < 430
     assert len(cloud.sent("MOVE")) > 2
     assert at.nothing_left()
 

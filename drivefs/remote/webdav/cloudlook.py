@@ -12,14 +12,14 @@ from drivefs.errors import NotFound
 from drivefs.model import Kind, Observation, Ref, Version
 from drivefs.remote.content import Exactly
 from drivefs.remote.retry import retry
-from drivefs.remote.webdav.conditions import if_match
+from drivefs.remote.webdav.conditions import if_match, is_condition
 from drivefs.remote.webdav.metadata import Found, Question, ask
 from drivefs.remote.webdav.paths import Base
 from drivefs.remote.webdav.propfind import OWNCLOUD, PLAIN
 from drivefs.remote.webdav.session import Session
 from drivefs.remote.webdav.values import parse_etag
 from drivefs.remote.webdav.verbs import Answer, Verbs
-from drivefs.remote.writing import Content
+from drivefs.remote.writing import Conflict, Content, as_expected
 
 TOLD: Final = (*PLAIN, *OWNCLOUD)
 OLDEST_MTIME: Final = 24 * 3600
@@ -40,6 +40,15 @@ class CloudShare:
             return (await self.ask(Question(ref, 0, TOLD, directory=False))).listing.directory
         except NotFound:
             return None
+
+    async def pinned(self, ref: Ref, expected: Version) -> Version | Conflict:
+        """The expected version with an ETag, which a condition can name; a Conflict when something else is there."""
+        if is_condition(expected):
+            return expected
+        observed = await self.look(ref)
+        if observed is None or not as_expected(observed, expected) or not is_condition(observed.version):
+            return Conflict(observed)
+        return observed.version
 
     async def ask(self, question: Question) -> Found:
         return await retry(partial(ask, self.session, self.base, question))

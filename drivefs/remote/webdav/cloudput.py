@@ -27,7 +27,7 @@ from drivefs.remote.webdav.cloudlook import (
     tells_sha1,
     told_etag,
 )
-from drivefs.remote.webdav.conditions import ABSENT, if_match, is_condition
+from drivefs.remote.webdav.conditions import ABSENT, if_match
 from drivefs.remote.webdav.metadata import Question
 from drivefs.remote.webdav.owncloud import composed
 from drivefs.remote.webdav.verbs import Answer
@@ -59,11 +59,11 @@ class SmallFiles:
         return await retry(partial(self._attempt, wish))
 
     async def _attempt(self, wish: Wish, repairs: int = 1) -> Outcome:
-        if wish.expected is not None and not is_condition(wish.expected):
-            observed = await self._share.look(wish.ref)
-            if observed is None or not as_expected(observed, wish.expected) or not is_condition(observed.version):
-                return Conflict(observed)
-            wish = msgspec.structs.replace(wish, expected=observed.version)
+        if wish.expected is not None:
+            pinned = await self._share.pinned(wish.ref, wish.expected)
+            if isinstance(pinned, Conflict):
+                return pinned
+            wish = msgspec.structs.replace(wish, expected=pinned)
         return await self._settled(wish, await self._put(wish), repairs)
 
     async def _put(self, wish: Wish) -> Answer:

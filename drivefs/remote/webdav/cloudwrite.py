@@ -84,7 +84,16 @@ class CloudWriter:
         upload = upload_of(staged)
         if self._chunks is None or upload is None:
             return Refused(NotFound(f"what was sent for {staged.target} was not sent to this server"))
-        outcome = await self._chunks.assemble(staged, upload, composed_ref(target), expected)
+        target = composed_ref(target)
+        if expected is not None:
+            try:
+                pinned = await self._share.pinned(target, expected)
+            except RemoteError as error:
+                return Later(error, staged)
+            if isinstance(pinned, Conflict):
+                return Conflict(pinned.observed, staged)
+            expected = pinned
+        outcome = await self._chunks.assemble(staged, upload, target, expected)
         if isinstance(outcome, Done):
             await journal.end(staged)
         elif isinstance(outcome, Refused) or outcome.staged is None:
