@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from drivefs.model import Ref
 from drivefs.remote.base import RequestHook
@@ -14,7 +15,7 @@ from drivefs.remote.content import BytesContent
 from drivefs.remote.webdav.auth import Credentials
 from drivefs.remote.webdav.owncloud import CHUNK_BYTES
 from drivefs.remote.webdav.writable import WritableWebDav
-from drivefs.remote.writing import NOTHING, Conflict, Done, Outcome, WritableRemote
+from drivefs.remote.writing import NOTHING, Conflict, Done, Later, Outcome, WritableRemote
 from tests.remote import writing_contract
 from tests.remote.journal import MemoryJournal
 from tests.remote.test_nextcloud_reading import CloudWorld, nfc
@@ -147,6 +148,26 @@ async def test_a_file_in_chunks_of_the_usual_size(
     done(await writable.write(FILE, content, expected=NOTHING, journal=journal))
     sent = [asked.method for asked in cloud.requests]
     assert sent == ["PROPFIND", "PROPFIND", "MKCOL", "PROPFIND", *["PUT"] * 3, "MOVE", "PROPFIND", "PROPFIND"]
+    assert cloud.storage.content("file") == content.data
+    assert (cloud.uploads, journal.left) == ({}, {})
+
+
+async def test_an_interrupted_file_goes_on_after_a_restart(
+    cloud: Cloud, world: WritableCloudWorld, journal: MemoryJournal, autojump_clock: MockClock
+) -> None:
+    content = BytesContent(bytes(2 * CHUNK_BYTES + 1))
+    cloud.fail("PUT", "/00003", status=503, times=100)
+    for restart in (False, True):
+        remote = world.open_writable()
+        await remote.connect()
+        await remote.prepare(journal)
+        cloud.forget()
+        staged = next(iter(journal.left.values()), None)
+        outcome = await remote.write(FILE, content, expected=NOTHING, journal=journal, resume=staged)
+        assert isinstance(outcome, Done if restart else Later)
+        await remote.aclose()
+        cloud.faults.clear()
+    assert [path.rpartition("/")[2] for path in cloud.sent("MKCOL", "PUT", "MOVE")] == ["00003", ".file"]
     assert cloud.storage.content("file") == content.data
     assert (cloud.uploads, journal.left) == ({}, {})
 

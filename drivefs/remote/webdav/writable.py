@@ -65,7 +65,10 @@ class WritableWebDav(WebDavRemote):
     async def write(
         self, ref: Ref, content: Content, *, expected: Version | None, journal: Journal, resume: Staged | None = None
     ) -> Outcome:
-        """As of the port. `resume`: what an interrupted upload of this content left, to go on with where possible."""
+        """As of the port. `resume`: what an interrupted write of this content left: gone on with, or removed."""
+        if resume is not None and (self._cloud is None or upload_of(resume) is None):
+            await self.discard(resume, journal)
+            resume = None
         if self._cloud is not None:
             return await self._cloud.write(ref, content, expected=expected, journal=journal, resume=resume)
         return await upload.write(self._site, ref, content, expected, journal)
