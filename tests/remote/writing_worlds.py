@@ -112,6 +112,7 @@ WRITABLE_SERVERS: dict[str, Callable[[], AbstractContextManager[Server]]] = {
     "apache-tls": lambda: apache(users={ANN.user: ANN.password}, tls=True),
     "apache-nolock": lambda: apache(extra=NO_LOCKS),
     "nginx": servers.nginx,
+    "nginx-nolock": lambda: servers.nginx(locks=False),
     "lighttpd": servers.lighttpd,
     "rclone": servers.rclone,
     "sabre": servers.sabre,

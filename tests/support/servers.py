@@ -345,7 +345,7 @@ http {{
     root {root}/data;
     location / {{
       dav_methods PUT DELETE MKCOL COPY MOVE;
-      dav_ext_methods PROPFIND OPTIONS LOCK UNLOCK;
+      dav_ext_methods PROPFIND OPTIONS {locks};
       dav_ext_lock zone=locks;
       create_full_put_path off;
       dav_access user:rw group:rw all:r;
@@ -356,14 +356,15 @@ http {{
 
 
 @contextmanager
-def nginx() -> Iterator[Server]:
+def nginx(*, locks: bool = True) -> Iterator[Server]:
     """nginx with dav-ext: no ETags in PROPFIND, whole seconds, and no dotfiles in listings."""
     with work_folder("nginx") as root:
         (root / "tmp").mkdir()
         give_to_server(root / "tmp")
         port = free_port()
         identity = "user www-data;" if is_root() else ""
-        (root / "nginx.conf").write_text(NGINX_CONFIG.format(root=root, port=port, identity=identity))
+        methods = "LOCK UNLOCK" if locks else ""
+        (root / "nginx.conf").write_text(NGINX_CONFIG.format(root=root, port=port, identity=identity, locks=methods))
         command = ["nginx", "-e", root / "error.log", "-c", root / "nginx.conf"]
         with running("nginx", root, command, f"http://127.0.0.1:{port}/") as server:
             yield server

@@ -14,7 +14,7 @@ from drivefs.remote.webdav.conditions import if_header, if_locked, if_match, is_
 from drivefs.remote.webdav.habits import Check
 from drivefs.remote.webdav.locks import Lock
 from drivefs.remote.webdav.rename import look_under
-from drivefs.remote.webdav.settle import not_made, settle
+from drivefs.remote.webdav.settle import Send, not_made, settle
 from drivefs.remote.webdav.site import Site
 from drivefs.remote.webdav.verbs import Answer
 from drivefs.remote.writing import Conflict, Done, Outcome, Refused, as_expected
@@ -22,7 +22,7 @@ from drivefs.remote.writing import Conflict, Done, Outcome, Refused, as_expected
 
 async def delete(site: Site, ref: Ref, *, expected: Version, recursive: bool) -> Outcome:
     if site.habits.deletes is not Check.COMPARE and expected.size is not None and is_condition(expected):
-        return await _delete_now(site, ref, expected, _condition(site, ref, expected))
+        return await _settle(site, ref, expected, partial(site.verbs.delete, ref, _condition(site, ref, expected)))
     seen = await site.look(ref)
     if seen is None:
         return Done()
@@ -35,7 +35,7 @@ async def delete(site: Site, ref: Ref, *, expected: Version, recursive: bool) ->
             return await retry(partial(_delete_locked, site, ref, expected))
         except RemoteError as error:
             return not_made(error)
-    return await _delete_now(site, ref, expected, _condition(site, ref, seen.version))
+    return await _settle(site, ref, expected, partial(site.verbs.delete, ref, _condition(site, ref, seen.version)))
 
 
 def _condition(site: Site, ref: Ref, version: Version) -> dict[str, str]:
@@ -55,7 +55,14 @@ async def _delete_locked(site: Site, ref: Ref, expected: Version) -> Outcome:
             return Done()
         if not as_expected(seen, expected):
             return Conflict(seen)
-        return await _delete_now(site, ref, expected, if_locked(lock.token))
+
+        async def send() -> Answer:
+            answer = await site.verbs.delete(ref, if_locked(lock.token))
+            if answer.status == 424:  # Apache asks the folder for the token, unless the file is named
+                answer = await site.verbs.delete(ref, if_header(site.verbs.url(ref), None, lock.token))
+            return answer
+
+        return await _settle(site, ref, expected, send)
 
 
 async def _delete_folder(site: Site, ref: Ref, seen: Observation, *, recursive: bool) -> Outcome:
@@ -67,15 +74,10 @@ async def _delete_folder(site: Site, ref: Ref, seen: Observation, *, recursive: 
         listing = await site.source.list(ref)
         if listing.children or listing.hidden:
             return Conflict(listing.directory)
-    return await _delete_now(site, ref, seen.version, {}, directory=True)
+    return await _settle(site, ref, seen.version, partial(site.verbs.delete, ref, {}, directory=True))
 
 
-async def _delete_now(
-    site: Site, ref: Ref, expected: Version, headers: dict[str, str], *, directory: bool = False
-) -> Outcome:
-    async def send() -> Answer:
-        return await site.verbs.delete(ref, headers, directory=directory)
-
+async def _settle(site: Site, ref: Ref, expected: Version, send: Send) -> Outcome:
     async def judge(answer: Answer, doubt: bool) -> Outcome | None:
         seen = await site.look(ref)
         if seen is None:

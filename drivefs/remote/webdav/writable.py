@@ -6,8 +6,9 @@ must not change its share is given a `WebDavRemote`, which has none of this.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from drivefs.errors import Refused as RefusedError
 from drivefs.model import Kind, Observation, Ref, Version
@@ -17,7 +18,8 @@ from drivefs.remote.webdav import remove, rename, upload
 from drivefs.remote.webdav.chunks import upload_of
 from drivefs.remote.webdav.client import WebDavRemote
 from drivefs.remote.webdav.cloudwrite import CloudWriter
-from drivefs.remote.webdav.habits import CAREFUL, Habits, recognise
+from drivefs.remote.webdav.habits import CAREFUL, Habits, recognise, without_locks
+from drivefs.remote.webdav.locks import Lock
 from drivefs.remote.webdav.metadata import Question, ask
 from drivefs.remote.webdav.owncloud import composed_ref
 from drivefs.remote.webdav.propfind import OWNCLOUD, PLAIN
@@ -38,6 +40,8 @@ from drivefs.remote.writing import (
     WriteCapabilities,
 )
 
+T = TypeVar("T")
+
 
 class WritableWebDav(WebDavRemote):
     """See `WebDavRemote` for the arguments. Until `prepare` was called, every change goes the careful way."""
@@ -51,7 +55,8 @@ class WritableWebDav(WebDavRemote):
         return self._habits.can
 
     async def prepare(self, journal: Journal) -> WriteCapabilities:
-        """Known servers are known from two requests that change nothing; others are put to the test."""
+        """Known servers are known from two requests that change nothing, but for their locks, which one that offers
+        them may not have (nginx); others are put to the test."""
         base, options = await retry(self._greet)
         question = Question(Ref(), 0, (*PLAIN, *OWNCLOUD), directory=True)
         found = await retry(partial(ask, self._session, base, question))
@@ -59,7 +64,11 @@ class WritableWebDav(WebDavRemote):
             self._cloud = CloudWriter(self._session, self._base)
             self._habits = self._cloud.habits
             return self._habits.can
-        self._habits = recognise(options, found.headers) or await self._test(found.headers.get("server", ""), journal)
+        known = recognise(options, found.headers)
+        if known is None:
+            self._habits = await self._test(found.headers.get("server", ""), journal)
+        else:
+            self._habits = await self._with_locks_as_they_are(known, journal)
         return self._habits.can
 
     async def write(
@@ -131,11 +140,28 @@ class WritableWebDav(WebDavRemote):
     def _site(self) -> Site:
         return Site(self, Verbs(self._session, self._base), self._habits)
 
+    async def _with_locks_as_they_are(self, habits: Habits, journal: Journal) -> Habits:
+        if not (habits.can.locks and habits.lock_rename):
+            return habits
+        try:
+            await self._on_own_name(self._lock_once, journal)
+        except RefusedError:
+            return without_locks(habits)
+        return habits
+
     async def _test(self, server: str, journal: Journal) -> Habits:
-        folder = Ref((staging_name(),))
-        staged = Staged(folder, folder, 0)
+        return await self._on_own_name(lambda name: SelfTest(self._site, name).run(server), journal)
+
+    async def _lock_once(self, name: Ref) -> None:
+        async with Lock(self._site.verbs, name):
+            pass
+
+    async def _on_own_name(self, use: Callable[[Ref], Awaitable[T]], journal: Journal) -> T:
+        """Runs what needs a name on the share for itself, and removes what it left there."""
+        name = Ref((staging_name(),))
+        staged = Staged(name, name, 0)
         await journal.begin(staged)
         try:
-            return await SelfTest(self._site, folder).run(server)
+            return await use(name)
         finally:
             await upload.tidy(self._site, staged, journal)
