@@ -121,8 +121,15 @@ def _mapped() -> Iterator[None]:
 
 def _body(answer: httpx.Response, kind: type[Message]) -> Message:
     if answer.status_code != 200:
-        raise error_of(decode(answer.content, Failure))
+        raise error_of(_failure(answer))
     return decode(answer.content, kind)
+
+
+def _failure(answer: httpx.Response) -> Failure:
+    try:
+        return decode(answer.content, Failure)
+    except ValueError:  # the server library's own text about a defect
+        return Failure("DriveError", "an error inside the daemon; its log tells more", 1)
 
 
 def error_of(failure: Failure) -> errors.DriveError:

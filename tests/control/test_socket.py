@@ -13,7 +13,7 @@ import trio
 
 from drivefs import errors
 from drivefs.control.client import BrokenOff, ControlClient, NoDaemon, error_of
-from drivefs.control.messages import Failure, Progress, SyncRequest
+from drivefs.control.messages import DriveStatus, Failure, Progress, SyncRequest
 from drivefs.control.server import bind_socket, failure_of, serve
 from tests.control.fake import STATUS, FakeControl
 
@@ -179,6 +179,17 @@ async def test_an_answer_that_breaks_off_is_not_a_success(path: Path) -> None:
         with pytest.raises(BrokenOff):
             await ask(path, lambda client: client.sync(SyncRequest(), lambda event: None))
         nursery.cancel_scope.cancel()
+
+
+async def test_a_defect_of_the_daemon_is_one_clear_line(path: Path, expected_warnings: list[str]) -> None:
+    class Defective(FakeControl):
+        async def status(self) -> DriveStatus:
+            raise ZeroDivisionError
+
+    expected_warnings.append("Error in ASGI Framework")
+    async with serving(Defective(), path):
+        with pytest.raises(errors.DriveError, match="an error inside the daemon; its log tells more"):
+            await ask(path, ControlClient.status)
 
 
 async def test_a_request_that_is_no_request_is_answered(path: Path) -> None:
