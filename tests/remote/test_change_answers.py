@@ -13,6 +13,7 @@ from drivefs.errors import (
     RemoteError,
     ServerBusy,
     Unauthorized,
+    Unreachable,
     VersionMismatch,
 )
 from drivefs.model import Kind, Ref
@@ -21,10 +22,10 @@ from drivefs.remote.webdav.locks import locks_in
 from drivefs.remote.webdav.session import CHANGE_SECONDS, STALL_SECONDS, patience_with
 from drivefs.remote.webdav.verbs import worst_of
 from drivefs.remote.webdav.writable import WritableWebDav
-from drivefs.remote.writing import Conflict
+from drivefs.remote.writing import Conflict, Unknown
 from drivefs.remote.writing import Refused as RefusedOutcome
 from tests.remote.writing_contract import conflict, done, refused
-from tests.support.scripted import Asked, file, folder, http, multistatus, scripted
+from tests.support.scripted import HANGUP, Asked, file, folder, http, multistatus, scripted
 
 NEW = Ref(("d", "new"))
 PART = "<D:response><D:href>/x</D:href><D:status>HTTP/1.1 {} X</D:status></D:response>"
@@ -106,28 +107,29 @@ async def test_without_a_parent_that_is_what_is_told(reply: bytes) -> None:
     assert isinstance(outcome.error, NotFound)
 
 
-@pytest.mark.parametrize("reply", [http(500), http(502), http(504), b"<hangup>", http(201)])
+@pytest.mark.parametrize("reply", [http(500), http(502), http(504), HANGUP, http(201)])
 async def test_what_is_there_counts_more_than_an_unclear_answer(reply: bytes) -> None:
-    async with scripted(Later(reply)) as server:
+    async with scripted(Appearing(reply)) as server:
         remote = WritableWebDav(server.url)
         assert done(await remote.mkdir(NEW)).kind is Kind.DIRECTORY
         await remote.aclose()
 
 
-class Later(Share):
-    """The folder is there once it was asked for, whatever the reply said."""
+class Appearing(Share):
+    """Another answer to a look once the folder was asked for, whatever the reply said: by default, it is there."""
 
-    def __init__(self, reply: bytes) -> None:
+    def __init__(self, reply: bytes, later: bytes = FOLDER) -> None:
         super().__init__(reply)
+        self.later = later
 
     def __call__(self, asked: Asked) -> bytes:
         if asked.method == "MKCOL":
-            self.there = FOLDER
+            self.there = self.later
         return super().__call__(asked)
 
 
 async def test_what_another_made_is_a_conflict() -> None:
-    async with scripted(Later(http(405))) as server:
+    async with scripted(Appearing(http(405))) as server:
         remote = WritableWebDav(server.url)
         observed = conflict(await remote.mkdir(NEW)).observed
         assert observed is not None
@@ -155,6 +157,26 @@ async def test_a_version_that_fits_and_is_refused_for_ever_is_told() -> None:
         assert isinstance(refused(outcome).error, VersionMismatch)
         assert not isinstance(outcome, Conflict)
         await remote.aclose()
+
+
+async def test_when_nobody_can_look_the_outcome_is_unknown() -> None:
+    """Whatever the answer was: yes, or none at all."""
+    for reply in (http(201), HANGUP):
+        async with scripted(Appearing(reply, http(503, Retry_After="100"))) as server:
+            remote = WritableWebDav(server.url)
+            outcome = await remote.mkdir(NEW)
+            assert isinstance(outcome, Unknown)
+            assert isinstance(outcome.error, ServerBusy)
+            await remote.aclose()
+
+
+async def test_when_no_connection_was_made_nothing_can_have_been_changed() -> None:
+    async with scripted(Share(http(201))) as server:
+        url = server.url
+    remote = WritableWebDav(url)
+    with pytest.raises(Unreachable):
+        await remote.mkdir(NEW)
+    await remote.aclose()
 
 
 class NoJournal:
