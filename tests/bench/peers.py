@@ -85,7 +85,10 @@ class Drivefs(Peer):
         self.configured = False
 
     def version(self) -> str:
-        return self.home.run("--version").stdout.strip().rpartition(" ")[2]
+        """With the commit, and a plus sign if files of the package differ from it."""
+        told = self.home.run("--version").stdout.strip().rpartition(" ")[2]
+        commit, changed = (git("rev-parse", "--short", "HEAD"), git("status", "--porcelain", "--", "drivefs"))
+        return f"{told} ({commit}{'+' if changed else ''})" if commit else told
 
     def mount(self, url: str, ca_cert: Path | None) -> None:
         remote = ["--remote", url, *(["--ca-cert", str(ca_cert)] if ca_cert else [])]
@@ -198,6 +201,19 @@ class Davfs(Peer):
     def pid(self) -> int:
         name = str(self.mountpoint).strip("/").replace("/", "-")
         return int(Path(f"/run/mount.davfs/{name}.pid").read_text())
+
+
+def git(*arguments: str) -> str:
+    """Its answer about this project; empty where there is no repository."""
+    ran = subprocess.run(
+        ["git", *arguments],
+        cwd=Path(__file__).parents[2],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    return ran.stdout.strip()
 
 
 PEERS: tuple[type[Peer], ...] = (Drivefs, Rclone, Davfs)
