@@ -107,7 +107,7 @@ NO_LOCKS = """
 
 WRITABLE_SERVERS: dict[str, Callable[[], AbstractContextManager[Server]]] = {
     "wsgidav": servers.wsgidav,
-    "apache": apache,
+    "apache": lambda: apache(extra="LimitRequestBody 0"),  # else it takes no more than 1 GiB
     "apache-deflate": lambda: apache(extra=DEFLATE),
     "apache-tls": lambda: apache(users={ANN.user: ANN.password}, tls=True),
     "apache-nolock": lambda: apache(extra=NO_LOCKS),

@@ -50,10 +50,10 @@ def _condition(site: Site, ref: Ref, version: Version) -> dict[str, str]:
 
 async def _delete_locked(site: Site, ref: Ref, expected: Version) -> Outcome:
     async with Lock(site.verbs, ref) as lock:
-        seen = await look_under(site, lock, ref)
+        seen = await look_under(site, ref)
         if seen is None:
             return Done()
-        if not as_expected(seen, expected):
+        if lock.made_file or not as_expected(seen, expected):
             return Conflict(seen)
 
         async def send() -> Answer:

@@ -13,7 +13,7 @@ import msgspec
 from drivefs.errors import RemoteError
 from drivefs.model import Kind, Observation, Ref, Version
 from drivefs.remote.retry import retry
-from drivefs.remote.webdav.conditions import if_header, if_locked, is_condition
+from drivefs.remote.webdav.conditions import if_header, is_condition
 from drivefs.remote.webdav.habits import Check
 from drivefs.remote.webdav.locks import Lock
 from drivefs.remote.webdav.settle import not_made, settle
@@ -75,25 +75,28 @@ async def _rename_patiently(site: Site, wish: Rename, journal: Journal | None) -
 
 
 async def _rename_locked(site: Site, wish: Rename, journal: Journal | None) -> Outcome:
+    there = await site.look(wish.target)  # before the lock, which might make a file where there is none any more
+    if not as_expected(there, wish.replaces):
+        return Conflict(there, wish.staged)
     async with Lock(site.verbs, wish.target) as lock:
         if journal is not None and wish.staged is not None:
             await journal.begin(msgspec.structs.replace(wish.staged, token=lock.token))
-        there = await look_under(site, lock, wish.target)
-        if not as_expected(there, wish.replaces):
+        there = await look_under(site, wish.target)
+        if lock.made_file or not as_expected(there, wish.replaces):
             return Conflict(there, wish.staged)
         etag = there.version.etag if there is not None else None
         return await rename_now(site, wish, if_header(site.verbs.url(wish.target), etag, lock.token))
 
 
-async def look_under(site: Site, lock: Lock, ref: Ref) -> Observation | None:
-    """What stands under our lock. An empty file that the lock itself made is nothing, and goes again."""
+async def look_under(site: Site, ref: Ref) -> Observation | None:
+    """What stands under our lock.
+
+    An empty file that the lock itself made, because the file went away just then, is left: WsgiDAV and sabre forget a
+    lock while a MOVE replaces its file, so what is empty now may be another client's whole file in a moment.
+    """
     there = await site.look(ref)
-    if there is None or there.version.size is None:  # a lock without a file, as Apache shows it
-        return there if there is not None and there.kind is Kind.DIRECTORY else None
-    if lock.made_file and there.kind is Kind.FILE and there.version.size == 0:
-        await site.verbs.delete(ref, if_locked(lock.token))
-        return None
-    return there
+    nothing = there is not None and there.kind is Kind.FILE and there.version.size is None  # Apache: a lock alone
+    return None if nothing else there
 
 
 async def rename_now(site: Site, wish: Rename, headers: dict[str, str]) -> Outcome:
