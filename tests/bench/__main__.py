@@ -133,14 +133,15 @@ def run_group(group: Group, measuring: Measuring, keys: Sequence[str], results: 
     signal.alarm(GROUP_SECONDS)
     try:
         group(measuring)
+        measuring.unmount()
     except (OSError, AssertionError, subprocess.SubprocessError, WrongContent) as error:
         results.wrong |= isinstance(error, WrongContent)
         for key in keys:
             if not results.samples.get((key, peer.name)):
                 results.reasons[key, peer.name] = f"{type(error).__name__}: {error}"
+        peer.close()
     finally:
         signal.alarm(0)
-        measuring.unmount()
 
 
 def stuck(number: int, frame: object) -> None:
