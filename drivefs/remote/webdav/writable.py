@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from drivefs.errors import NotPermitted
 from drivefs.errors import Refused as RefusedError
 from drivefs.model import Kind, Observation, Ref, Version
 from drivefs.names import staging_name
@@ -18,7 +19,7 @@ from drivefs.remote.webdav import remove, rename, upload
 from drivefs.remote.webdav.chunks import upload_of
 from drivefs.remote.webdav.client import WebDavRemote
 from drivefs.remote.webdav.cloudwrite import CloudWriter
-from drivefs.remote.webdav.habits import CAREFUL, Habits, recognise, without_locks
+from drivefs.remote.webdav.habits import CAREFUL, Check, Habits, recognise, without_locks
 from drivefs.remote.webdav.locks import Lock
 from drivefs.remote.webdav.metadata import Question, ask
 from drivefs.remote.webdav.owncloud import composed_ref
@@ -147,6 +148,8 @@ class WritableWebDav(WebDavRemote):
             await self._on_own_name(self._lock_once, journal)
         except RefusedError:
             return without_locks(habits)
+        except NotPermitted:  # never, or only in the root: where MOVE checks by itself it does not matter
+            return without_locks(habits) if habits.moves is Check.IF else habits
         return habits
 
     async def _test(self, server: str, journal: Journal) -> Habits:
