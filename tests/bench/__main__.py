@@ -135,10 +135,10 @@ def run_group(group: Group, measuring: Measuring, keys: Sequence[str], results: 
         group(measuring)
         measuring.unmount()
     except (OSError, AssertionError, subprocess.SubprocessError, WrongContent) as error:
-        results.wrong |= isinstance(error, WrongContent)
+        if isinstance(error, WrongContent):
+            results.reject(measuring.latest, peer.name)
         for key in keys:
-            if not results.samples.get((key, peer.name)):
-                results.reasons[key, peer.name] = f"{type(error).__name__}: {error}"
+            results.fail(key, peer.name, error)
         peer.close()
     finally:
         signal.alarm(0)

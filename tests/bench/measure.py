@@ -46,6 +46,16 @@ class Results:
     def add(self, row: str, peer: str, sample: Sample) -> None:
         self.samples[row, peer].append(sample)
 
+    def fail(self, row: str, peer: str, error: Exception) -> None:
+        """The reason stands in the place of a value; what was measured before stays."""
+        if not self.samples.get((row, peer)):
+            self.reasons[row, peer] = f"{type(error).__name__}: {error}"
+
+    def reject(self, row: str, peer: str) -> None:
+        """Wrong content is no value at all, however often it was right."""
+        self.samples.pop((row, peer), None)
+        self.wrong = True
+
 
 class Place(msgspec.Struct, frozen=True):
     """Where shares are found: the address that peers are given (it may lead over the long link), and the server."""
@@ -65,6 +75,7 @@ class Measuring:
         self.wanted = wanted
         self.mount = peer.mountpoint
         self.share = Path()
+        self.latest = ""
 
     def cold(self, name: str) -> None:
         """Next is a first mount of the share: nothing cached by peer or kernel, the server's files in memory."""
@@ -113,6 +124,7 @@ class Measuring:
         self.put(key, Sample(value[-1], count, sum(request.sent for request in server.requests()), used))
 
     def put(self, key: str, sample: Sample) -> None:
+        self.latest = key
         if key in self.wanted:
             self.results.add(key, self.peer.name, sample)
 

@@ -74,24 +74,25 @@ def as_table(report: Report, peers: Sequence[str]) -> str:
     for peer in peers[1:]:
         head += [peer, "ratio"]
     head += ["requests", "MB received"]
-    lines = [head, ["---"] * 3 + ["---:"] * (len(head) - 3)]
-    for row in report.rows:
-        cells = [row.row, row.what, row.unit]
-        for number, peer in enumerate(peers):
-            there = row.peers.get(peer)
-            cells.append(shown(there.median) if there else "-")
-            if number:
-                cells.append(f"{there.ratio:.2f}" if there and there.ratio is not None else "")
-        counted = row.unit == "s" and row.peers
-        cells.append(" / ".join(wire(row, peer, lambda of: f"{of.requests:g}") for peer in peers) if counted else "")
-        cells.append(
-            " / ".join(wire(row, peer, lambda of: f"{of.received / 1e6:.1f}") for peer in peers) if counted else ""
-        )
-        lines.append(cells)
+    lines = [head, ["---"] * 3 + ["---:"] * (len(head) - 3), *(cells(row, peers) for row in report.rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     table = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
     about = [f"{key}: {value}" for key, value in report.about.items()]
     return "\n".join([*about, "", *(f"| {line} |" for line in table), "", *notes(report)])
+
+
+def cells(row: OfRow, peers: Sequence[str]) -> list[str]:
+    made = [row.row, row.what, row.unit]
+    for number, peer in enumerate(peers):
+        there = row.peers.get(peer)
+        made.append(shown(there.median) if there else "-")
+        if number:
+            made.append(f"{there.ratio:.2f}" if there and there.ratio is not None else "")
+    if row.unit != "s":
+        return [*made, "", ""]
+    requests = (wire(row, peer, lambda of: f"{of.requests:g}") for peer in peers)
+    received = (wire(row, peer, lambda of: f"{of.received / 1e6:.1f}") for peer in peers)
+    return [*made, " / ".join(requests), " / ".join(received)]
 
 
 def wire(row: OfRow, peer: str, text: Callable[[OfPeer], str]) -> str:

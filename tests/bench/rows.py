@@ -220,7 +220,7 @@ def mixed(m: Measuring) -> None:
     stats: list[float] = []
     opens: list[float] = []
     with subprocess.Popen(["sha256sum", m.mount / BIG], stdout=subprocess.PIPE, text=True) as transfer:
-        while transfer.poll() is None:
+        while transfer.poll() is None or len(stats) < 2:
             stats.append(milliseconds(os.stat, m.mount / asked[len(stats) % len(asked)]))
             opens.append(milliseconds(open_and_close, m.mount / cached[len(opens) % len(cached)]))
             time.sleep(0.001)
