@@ -16,7 +16,7 @@ from typing import Final
 
 import trio
 
-from drivefs.errors import NotFound, QuotaExceeded, RemoteError, ServerBusy
+from drivefs.errors import NotFound, QuotaExceeded, RemoteError, ServerBusy, StoreError
 from drivefs.errors import Refused as RefusedError
 from drivefs.model import Kind, Listing, Observation, Ref, Space, Version
 from drivefs.names import is_own, staging_name
@@ -122,7 +122,7 @@ class WritableMemory:
             try:
                 ref = folder.child(file.name)
                 outcomes.append(await self.write(ref, file.content, expected=NOTHING, journal=journal))
-            except RemoteError as error:
+            except (RemoteError, StoreError) as error:
                 outcomes.append(Later(error))
         return outcomes
 

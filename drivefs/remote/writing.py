@@ -24,7 +24,7 @@ from typing import Protocol
 
 import msgspec
 
-from drivefs.errors import RemoteError
+from drivefs.errors import RemoteError, StoreError
 from drivefs.model import Kind, Observation, Ref, Version
 from drivefs.remote.base import Remote
 
@@ -114,12 +114,13 @@ class Unknown(msgspec.Struct, frozen=True):
 
 
 class Later(msgspec.Struct, frozen=True):
-    """Not made, for a reason that passes (the name is locked, the link broke before the commit, the share is full).
+    """Not made, for a reason that passes (the name is locked, the link broke before the commit, the share is full; or
+    the content failed here, as a StoreError).
 
     `staged`, where the bytes were sent already: `commit` goes on with them, `discard` gives them up.
     """
 
-    error: RemoteError
+    error: RemoteError | StoreError
     staged: Staged | None = None
 
 

@@ -17,7 +17,7 @@ from drivefs.errors import NotFound, StoreError
 from drivefs.model import Kind, Observation, Ref, Version
 from drivefs.names import is_own
 from drivefs.remote.content import BytesContent, BytesPieces, collect
-from drivefs.remote.writing import NOTHING, Conflict, Done, NewFile, Outcome, Refused, Staged, WritableRemote
+from drivefs.remote.writing import NOTHING, Conflict, Done, Later, NewFile, Outcome, Refused, Staged, WritableRemote
 from tests.remote.contract import ODD_NAMES
 from tests.remote.journal import MemoryJournal
 from tests.remote.worlds import OLD
@@ -479,19 +479,25 @@ class WritingContract:
         world.put(("folder", "taken"), b"theirs")
         files = [NewFile(f"file {number}", BytesContent(b"x" * number)) for number in range(20)]
         files += [NewFile("taken", BytesContent(b"mine")), NewFile(".dotfile", BytesContent(b"dot"))]
+        files += [NewFile("broken", BrokenContent(LARGE, len(LARGE) + 1, error=True))]
         folder = Ref(("folder",))
         outcomes: Sequence[Outcome] = await writable.create(folder, files, journal)
         assert len(outcomes) == len(files)
         for file, outcome in zip(files, outcomes, strict=True):
             if file.name == "taken":
                 await put_away(writable, outcome, journal)
+            elif file.name == "broken":
+                assert isinstance(outcome, Later)
+                assert isinstance(outcome.error, StoreError)
             else:
                 observed = done(outcome)
                 assert (observed.name, observed.version.size) == (file.name, file.content.size)
                 assert observed.version.same(await version_of(writable, folder.child(file.name)))
                 assert world.content(("folder", file.name)) == await collect(file.content)
         assert world.content(("folder", "taken")) == b"theirs"
-        assert (world.names(("folder",)), journal.left) == ({file.name for file in files}, {})
+        for staged in list(journal.left.values()):  # what might have appeared late
+            await writable.discard(staged, journal)
+        assert (world.names(("folder",)), journal.left) == ({file.name for file in files} - {"broken"}, {})
 
     async def test_a_batch_for_a_folder_that_is_gone_is_refused_one_by_one(
         self, writable: WritableRemote, world: WritableWorld, journal: MemoryJournal

@@ -57,6 +57,7 @@ HINTS: Final = {
     401: "check the user name and the password",
     407: "a proxy asks for credentials",
     403: "the server does not permit it",
+    413: "it is larger than the server takes",
     507: "the share is full",
 }
 LONGEST_RETRY_AFTER: Final = 3600.0

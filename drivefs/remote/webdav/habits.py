@@ -141,8 +141,8 @@ def recognise(options: httpx.Headers, answer: httpx.Headers) -> Habits | None:
 
 
 def without_locks(habits: Habits) -> Habits:
-    """The same server where LOCK is not set up."""
-    window = habits.can.window if habits.can.checks_move else "; ".join(filter(None, (habits.can.window, UNLOCKED)))
+    """The same server where LOCK is not set up. Apache checks the If header of a MOVE, and renames a little later."""
+    window = "; ".join(filter(None, (habits.can.window, UNLOCKED)))
     return msgspec.structs.replace(
         habits,
         lock_rename=False,

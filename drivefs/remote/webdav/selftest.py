@@ -49,7 +49,7 @@ class SelfTest:
             locks=locks,
             checks_move=checks_locked if locks else moves is Check.IF,
             unusable=unusable,
-            window="" if locks or moves is Check.IF else UNLOCKED,
+            window="" if locks else UNLOCKED,
         )
         return Habits(can, name, moves=moves, lock_rename=locks)
 

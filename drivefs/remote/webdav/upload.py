@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 import trio
 
-from drivefs.errors import BadAnswer, NotFound, RemoteError
+from drivefs.errors import BadAnswer, NotFound, RemoteError, StoreError
 from drivefs.model import Kind, Observation, Ref, Version
 from drivefs.names import is_own, staging_name
 from drivefs.remote.retry import CONTENT, retry
@@ -104,48 +104,49 @@ async def _judge_put(
 
 
 async def create(site: Site, folder: Ref, files: Sequence[NewFile], journal: Journal) -> Sequence[Outcome]:
-    outcomes: list[Outcome | None] = [None] * len(files)
+    """All are sent, then looked at together; each that was not simply taken goes on by itself."""
+    outcomes: dict[int, Outcome] = {}
     answers: dict[int, Answer] = {}
 
-    async def first(number: int, file: NewFile) -> None:
+    async def send(number: int, file: NewFile) -> None:
         ref = folder.child(file.name)
         if site.habits.puts(file.name, NOTHING):
-            answers[number] = await _send(site, ref, file.content, NOTHING)
+            try:
+                answers[number] = await _send(site, ref, file.content, NOTHING)
+            except StoreError as error:
+                outcomes[number] = Later(error)
         else:
             outcomes[number] = await _alone(site, ref, file.content, journal, doubt=False)
 
-    await _each(files, first)
-    verified = await _verify(site, folder, [(files[number], answer) for number, answer in sorted(answers.items())])
-
-    async def second(number: int, file: NewFile) -> None:
-        answer, ref = answers.get(number), folder.child(file.name)
-        if file.name in verified:
-            outcomes[number] = verified[file.name]
-        elif answer is not None and answer.done:
-            outcomes[number] = await _look_again(site, ref, file.content, answer)
-        elif answer is not None:
+    async def finish(number: int, file: NewFile) -> None:
+        if number in outcomes:
+            return
+        answer, ref = answers[number], folder.child(file.name)
+        if answer.done:
+            outcomes[number] = await _verify(site, ref, file.content, shown.get(file.name))
+        else:
             outcomes[number] = await _alone(site, ref, file.content, journal, doubt=not answer.certain)
 
-    await _each(files, second)
-    return [outcome for outcome in outcomes if outcome is not None]
+    await _each(files, send)
+    shown = await _list(site, folder) if sum(answer.done for answer in answers.values()) >= LISTED_FROM else {}
+    await _each(files, finish)
+    return [outcomes[number] for number in range(len(files))]
 
 
-async def _verify(site: Site, folder: Ref, sent: Sequence[tuple[NewFile, Answer]]) -> dict[str, Outcome]:
-    """Outcomes by name, of those files that the server said it took; without an entry: look again, by itself."""
-    taken = [file for file, answer in sent if answer.done]
-    shown: dict[str, Observation] = {}
-    if len(taken) >= LISTED_FROM:
-        with suppress(RemoteError):
-            shown = {child.name: child for child in (await site.source.list(folder)).children}
-    fits = [file for file in taken if is_file_of(shown.get(file.name), file.content.size)]
-    return {file.name: Done(shown[file.name]) for file in fits}
+async def _list(site: Site, folder: Ref) -> dict[str, Observation]:
+    """What is in a folder, by name; nothing when that cannot be told."""
+    with suppress(RemoteError):
+        return {child.name: child for child in (await site.source.list(folder)).children}
+    return {}
 
 
-async def _look_again(site: Site, ref: Ref, content: Content, answer: Answer) -> Outcome | None:
+async def _verify(site: Site, ref: Ref, content: Content, shown: Observation | None) -> Outcome:
+    """Of a file that the server said it took. What a listing does not show as it should be is asked for by itself."""
     try:
-        return await _judge_put(site, ref, content, NOTHING, answer, await site.look(ref), doubt=False)
+        observed = shown if is_file_of(shown, content.size) else await site.look(ref)
     except RemoteError as error:
         return Unknown(error)
+    return Done(observed) if is_file_of(observed, content.size) else Conflict(observed)
 
 
 async def _alone(site: Site, ref: Ref, content: Content, journal: Journal, *, doubt: bool) -> Outcome:
@@ -153,7 +154,7 @@ async def _alone(site: Site, ref: Ref, content: Content, journal: Journal, *, do
         if site.habits.puts(ref.name, NOTHING):
             return await put(site, ref, content, NOTHING, doubt=doubt)
         return await write(site, ref, content, NOTHING, journal)
-    except RemoteError as error:
+    except (RemoteError, StoreError) as error:
         return Later(error)
 
 
