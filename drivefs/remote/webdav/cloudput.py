@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 import trio
 
-from drivefs.errors import BadAnswer, NotFound, RemoteError, VersionMismatch, alone
+from drivefs.errors import BadAnswer, NotFound, RemoteError, StoreError, VersionMismatch, alone
 from drivefs.model import Kind, Observation, Ref, Version
 from drivefs.remote.retry import retry
 from drivefs.remote.webdav.cloudlook import (
@@ -112,11 +112,15 @@ class SmallFiles:
 
         async def send(number: int, file: NewFile) -> None:
             ref = folder.child(composed(file.name))
-            wish = Wish(ref, file.content, await mark_of(file.content), None)
-            sent[number] = wish, await self._put(wish)
+            try:
+                wish = Wish(ref, file.content, await mark_of(file.content), None)
+                sent[number] = wish, await self._put(wish)
+            except StoreError as error:
+                outcomes[number] = Later(error)
 
         async def conclude(number: int, file: NewFile) -> None:
-            outcomes[number] = await self._concluded(*sent[number], shown)
+            if number in sent:
+                outcomes[number] = await self._concluded(*sent[number], shown)
 
         await each(files, send)
         shown = await self._shown(folder, sum(answer.done for _, answer in sent.values()))
@@ -142,7 +146,7 @@ class SmallFiles:
                 return Later(error)
         try:
             return await self.write(wish)
-        except RemoteError as error:
+        except (RemoteError, StoreError) as error:
             return Later(error)
 
 
