@@ -220,3 +220,34 @@ def test_locks_are_told_by_their_owner() -> None:
 def test_servers_may_take_their_time_for_what_is_much_work() -> None:
     assert patience_with("MOVE").read == patience_with("PUT").read == CHANGE_SECONDS
     assert patience_with("PROPFIND").read == patience_with("LOCK").read == STALL_SECONDS
+
+
+@pytest.mark.parametrize("change", ["delete", "replace by a move"])
+async def test_what_the_server_does_not_check_is_compared_anew_before_each_attempt(change: str) -> None:
+    """The file changes while the server is too busy: the second attempt must not hit the new version."""
+    looks = 0
+
+    def answer(asked: Asked) -> bytes:
+        nonlocal looks
+        if asked.method != "PROPFIND":
+            return http(503, Retry_After="0")
+        if asked.target == "/source":
+            return http(207, multistatus(file("/source")))
+        looks += 1
+        return http(207, multistatus(file("/f", etag='"e1"' if looks <= 2 + (change != "delete") else '"e2"')))
+
+    async with scripted(answer) as server:
+        remote = WritableWebDav(server.url)
+        target = Ref(("f",))
+        version = (await remote.stat(target)).version
+        if change == "delete":
+            outcome = await remote.delete(target, expected=version)
+        else:
+            source = Ref(("source",))
+            mine = (await remote.stat(source)).version
+            outcome = await remote.move(source, target, expected=mine, replaces=version)
+        observed = conflict(outcome).observed
+        assert observed is not None
+        assert observed.version.etag == "e2"
+        assert len([asked for asked in server.requests if asked.method in ("DELETE", "MOVE")]) == 1
+        await remote.aclose()

@@ -12,11 +12,11 @@ import msgspec
 
 from drivefs.errors import RemoteError
 from drivefs.model import Kind, Observation, Ref, Version
-from drivefs.remote.retry import retry
+from drivefs.remote.retry import Policy, retry
 from drivefs.remote.webdav.conditions import if_header, is_condition
 from drivefs.remote.webdav.habits import Check
 from drivefs.remote.webdav.locks import Lock
-from drivefs.remote.webdav.settle import not_made, settle
+from drivefs.remote.webdav.settle import CHANGES, ONCE, not_made, settle
 from drivefs.remote.webdav.site import Site
 from drivefs.remote.webdav.verbs import Answer
 from drivefs.remote.writing import NOTHING, Conflict, Done, Journal, Outcome, Staged, as_expected
@@ -47,10 +47,14 @@ async def rename(site: Site, wish: Rename, journal: Journal | None = None) -> Ou
         return await _rename_patiently(site, wish, journal)
     if site.habits.moves is Check.IF and is_condition(wish.replaces):
         return await rename_now(site, wish, if_header(site.verbs.url(wish.target), wish.replaces.etag))
+    return await retry(partial(_rename_compared, site, wish))
+
+
+async def _rename_compared(site: Site, wish: Rename) -> Outcome:
     there = await site.look(wish.target)
     if not as_expected(there, wish.replaces):
         return Conflict(there, wish.staged)
-    return await rename_now(site, wish, {})
+    return await rename_now(site, wish, {}, ONCE)
 
 
 def _condition_on_source(site: Site, wish: Rename) -> dict[str, str]:
@@ -99,7 +103,7 @@ async def look_under(site: Site, ref: Ref) -> Observation | None:
     return None if nothing else there
 
 
-async def rename_now(site: Site, wish: Rename, headers: dict[str, str]) -> Outcome:
+async def rename_now(site: Site, wish: Rename, headers: dict[str, str], policy: Policy = CHANGES) -> Outcome:
     """MOVE, and what came of it."""
     replace = wish.replaces is not NOTHING
 
@@ -121,7 +125,7 @@ async def rename_now(site: Site, wish: Rename, headers: dict[str, str]) -> Outco
             return Conflict(left, wish.staged)
         return await site.missing_parent(wish.target, answer)
 
-    return await settle(send, judge)
+    return await settle(send, judge, policy=policy)
 
 
 def is_moved(site: Site, wish: Rename, there: Observation | None) -> bool:

@@ -25,6 +25,8 @@ The flag is doubt: an attempt may have been made though its answer did not say s
 """
 
 CHANGES: Final = METADATA
+ONCE: Final = Policy(attempts=1)
+"""For a change that the server does not check: before each attempt, the caller has to compare anew."""
 
 
 async def settle(
