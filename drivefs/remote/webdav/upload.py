@@ -39,7 +39,7 @@ from drivefs.remote.writing import (
 )
 
 CLEAN_UP_SECONDS: Final = 5.0
-STRAGGLER_PAUSES: Final = (0.1, 0.3, 0.9)
+STRAGGLER_PAUSES: Final = (0.05, 0.15, 0.4)
 """Seconds to wait for the rest of a broken upload to appear, so that it can be removed."""
 LISTED_FROM: Final = 4
 """Files of a batch from which on one listing is cheaper than a look at each."""
