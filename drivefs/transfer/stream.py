@@ -37,6 +37,9 @@ WINDOW = 64 * MIB
 JOIN = 8 * MIB
 """A reader this far ahead of a stream waits for it at most, if the link is fast enough."""
 
+KERNEL_READ_AHEAD = 4 * MIB
+"""Up to two requests of the largest read-ahead that a mount gets, twice over."""
+
 PATIENCE = 30.0
 """Seconds without a byte after which waiting readers get the error."""
 
@@ -104,10 +107,12 @@ class Stream:
         return self._content.whole_only or position - self.position <= self._join_distance()
 
     def _join_distance(self) -> float:
-        """Bytes that come in the time of two round trips, within bounds."""
+        """Bytes that come in the time of two round trips, within bounds; more where the reader has been following: the
+        kernel reads ahead of him, and asks for later pieces before earlier ones."""
+        followed = self._step > FIRST
         if not self.connected:
-            return FIRST
-        return min(JOIN, max(FIRST, 2 * self._latency * self.rate()))
+            return KERNEL_READ_AHEAD if followed else FIRST
+        return min(JOIN, max(KERNEL_READ_AHEAD if followed else FIRST, 2 * self._latency * self.rate()))
 
     def rate(self) -> float:
         """Bytes per second of the request that runs; 0 when none does."""

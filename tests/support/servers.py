@@ -69,13 +69,19 @@ class Server(NamedTuple):
             time.sleep(0.01)
 
     def forget_requests(self) -> None:
-        os.truncate(self.root / "access.log", 0)
+        """All that was asked so far. The line of an answer that has just come may still be on its way."""
+        log, known = self.root / "access.log", -1
+        while (size := log.stat().st_size) != known:
+            known = size
+            time.sleep(QUIET_SECONDS)
+        os.truncate(log, 0)
 
     def stop(self) -> None:
         """End it now; what is under `data` stays."""
         stop(self.process)
 
 
+QUIET_SECONDS = 0.1
 LOG_LINE = re.compile(r'"(\S+) (\S+)[^"]*" (\d+) (\d+) "([^"]*)"')
 
 
