@@ -46,10 +46,14 @@ class FaultyWritable(FaultyRemote):
     async def prepare(self, journal: Journal) -> WriteCapabilities:
         return await self._through(self._fault("prepare", Ref()), lambda: self._writable.prepare(journal))
 
-    async def write(self, ref: Ref, content: Content, *, expected: Version | None, journal: Journal) -> Outcome:
+    async def write(
+        self, ref: Ref, content: Content, *, expected: Version | None, journal: Journal, resume: Staged | None = None
+    ) -> Outcome:
         fault = self._fault("write", ref)
         sent = content if fault.cut is None else CutContent(content, fault.cut)
-        return await self._change(fault, lambda: self._writable.write(ref, sent, expected=expected, journal=journal))
+        return await self._change(
+            fault, lambda: self._writable.write(ref, sent, expected=expected, journal=journal, resume=resume)
+        )
 
     async def create(self, folder: Ref, files: Sequence[NewFile], journal: Journal) -> Sequence[Outcome]:
         """Each file is a call of `write` for `decide`, too: `cut` and `after` may hit single ones."""

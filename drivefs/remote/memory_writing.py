@@ -99,7 +99,11 @@ class WritableMemory:
         await self.share.request("prepare", Ref())
         return self.write_capabilities
 
-    async def write(self, ref: Ref, content: Content, *, expected: Version | None, journal: Journal) -> Outcome:
+    async def write(
+        self, ref: Ref, content: Content, *, expected: Version | None, journal: Journal, resume: Staged | None = None
+    ) -> Outcome:
+        if resume is not None:
+            await self.discard(resume, journal)
         if refused := self._need_parent(ref):
             return refused
         can = self.write_capabilities

@@ -186,8 +186,13 @@ class WritableRemote(Remote, Protocol):
         our own in a folder of our own, journalled like any staging name, and removed afterwards."""
         ...
 
-    async def write(self, ref: Ref, content: Content, *, expected: Version | None, journal: Journal) -> Outcome:
-        """Create (`expected` is NOTHING) or replace a file."""
+    async def write(
+        self, ref: Ref, content: Content, *, expected: Version | None, journal: Journal, resume: Staged | None = None
+    ) -> Outcome:
+        """Create (`expected` is NOTHING) or replace a file.
+
+        `resume`: what an interrupted write of this same content left on the share: gone on with, or removed.
+        """
         ...
 
     async def create(self, folder: Ref, files: Sequence[NewFile], journal: Journal) -> Sequence[Outcome]:

@@ -251,6 +251,16 @@ class WritingContract:
             await writable.discard(staged, journal)
             assert (world.names(), journal.left) == (set(), {})
 
+    async def test_a_write_that_was_interrupted_is_made_anew_and_leaves_nothing(
+        self, writable: WritableRemote, world: WritableWorld, journal: MemoryJournal
+    ) -> None:
+        name = ".~drivefs-0123456789abcdef"
+        world.put((name,), b"par")
+        left = Staged(Ref((name,)), FILE, 4)
+        await journal.begin(left)
+        done(await writable.write(FILE, BytesContent(b"part"), expected=NOTHING, journal=journal, resume=left))
+        assert (world.content(("file",)), world.names(), journal.left) == (b"part", {"file"}, {})
+
     async def test_only_our_own_names_are_discarded(
         self, writable: WritableRemote, world: WritableWorld, journal: MemoryJournal
     ) -> None:

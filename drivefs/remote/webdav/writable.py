@@ -75,7 +75,6 @@ class WritableWebDav(WebDavRemote):
     async def write(
         self, ref: Ref, content: Content, *, expected: Version | None, journal: Journal, resume: Staged | None = None
     ) -> Outcome:
-        """As of the port. `resume`: what an interrupted write of this content left: gone on with, or removed."""
         if resume is not None and (self._cloud is None or upload_of(resume) is None):
             await self.discard(resume, journal)
             resume = None
