@@ -2,7 +2,7 @@
 
 A *run* is such a reader: it begins with a file that had to be fetched, and goes on as long as the files that are opened
 in its folder come in the order of their names, the order in which folders are read. From the second file on, the next
-few are fetched, more of them while the run goes on. It ends with its folder, with the first step back, and with errors.
+few are fetched, more of them while the run goes on. It ends with its folder, a step back or far ahead, or an error.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 
-from drivefs.model import Entry, Inode, Kind, encode_name
+from drivefs.model import Entry, Inode, Kind, decode_name, encode_name
 
 SIBLING_BYTES = 256 * 1024
 """Larger files are not fetched unasked."""
 
 FIRST_WINDOW, LAST_WINDOW = 4, 32
 """How many files a run may be ahead of its reader, at first and at last."""
+
+STEP = 3
+"""A reader whose next file is among so many next entries still reads all of them."""
 
 RUNS = 16
 """Folders that are watched at a time."""
@@ -34,15 +37,12 @@ class Run:
         self.ahead: deque[bytes] = deque()
         self.window = FIRST_WINDOW
 
-    def advance(self, name: bytes) -> bool:
-        """The reader opened `name`; False when that is no step forward."""
-        if name <= self.last:
-            return False
+    def advance(self, name: bytes) -> None:
+        """The reader has come to `name`."""
         self.last = name
         self.edge = max(self.edge, name)
         while self.ahead and self.ahead[0] <= name:
             self.ahead.popleft()
-        return True
 
 
 class Siblings:
@@ -62,12 +62,12 @@ class Siblings:
     def opened(self, entry: Entry) -> list[Entry]:
         """A file was opened; returns what to fetch now."""
         run = self._runs.get(entry.parent)
-        if run is None:
+        if run is None or encode_name(entry.name) == run.last:
             return []
-        if not run.advance(encode_name(entry.name)):
-            if encode_name(entry.name) < run.last:
-                del self._runs[entry.parent]
+        if not self._is_step(run, entry):
+            del self._runs[entry.parent]
             return []
+        run.advance(encode_name(entry.name))
         self._runs.move_to_end(entry.parent)
         if len(run.ahead) > run.window // 2:
             return []
@@ -79,8 +79,13 @@ class Siblings:
         """Fetching ahead in this folder only costs: stop it until the next miss."""
         self._runs.pop(entry.parent, None)
 
+    def _is_step(self, run: Run, entry: Entry) -> bool:
+        """Whether this file is one of the next few: who picks files here and there would get the ones between."""
+        nearby = self._following(entry.parent, decode_name(run.last), STEP)
+        return any(other.name == entry.name for other in nearby)
+
     def _next(self, directory: Inode, run: Run) -> list[Entry]:
-        entries = self._following(directory, run.edge.decode("utf-8", "surrogateescape"), run.window)
+        entries = self._following(directory, decode_name(run.edge), run.window)
         if entries:
             run.edge = encode_name(entries[-1].name)
         wanted = list(_worth_fetching(entries))

@@ -77,6 +77,18 @@ def test_a_step_back_ends_the_run() -> None:
     assert folder.open("f003") == []
 
 
+def test_who_picks_files_here_and_there_gets_none_of_those_between() -> None:
+    folder = many(200)
+    folder.open("f000", missed=True)
+    assert [folder.open(f"f{number:03}", missed=True) for number in range(20, 200, 20)] == [[]] * 9
+
+
+def test_who_leaves_out_one_now_and_then_still_reads_all() -> None:
+    folder = many(20)
+    folder.open("f000", missed=True)
+    assert folder.open("f002") == ["f003", "f004", "f005", "f006"]
+
+
 @pytest.mark.parametrize(
     "other",
     [
