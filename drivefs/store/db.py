@@ -119,16 +119,17 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing. Never held across an await: there is one writer, and it must stay free."""
-        if self._connection.in_transaction:  # part of a larger one
+        if self._is_inside():  # part of a larger one
             yield
             return
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._is_inside():  # SQLite ends it by itself after some errors, a full disk among them
+                self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
 
     def next_number(self, key: str) -> int:
         """A number that was never given before, within the caller's transaction."""
@@ -136,6 +137,9 @@ class Database:
             "UPDATE meta SET value = value + 1 WHERE key = ? RETURNING value - 1", (key,)
         ).fetchone()
         return int(number)
+
+    def _is_inside(self) -> bool:
+        return self._connection.in_transaction
 
     def get_meta(self, key: str) -> object:
         row = self.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()

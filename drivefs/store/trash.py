@@ -94,7 +94,7 @@ class Trash:
     def _take_in_strays(self) -> None:
         known = {file.file for file in self.list()}
         for path in self.folder.iterdir():
-            if path.name.endswith(_UNFINISHED):
+            if _UNFINISHED in path.name:  # or the draft that it is made from
                 path.unlink()  # its entry and its blocks are still there: the entry goes only after this is finished
             elif path.name not in known:
                 stat = path.stat()

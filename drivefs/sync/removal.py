@@ -6,15 +6,17 @@ ask the guard against mass deletion; keep the bytes of whole files in the trash;
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import msgspec
 import trio
 
 from drivefs.errors import NoSuchEntry, NotFound, alone
-from drivefs.model import Entry, Inode, Kind, Ref
+from drivefs.model import ContentId, Entry, Inode, Kind, Ref
 from drivefs.plan import MASS_DELETE_WINDOW, Candidate, Census, guess_renames, removals_allowed
 from drivefs.remote.base import Remote
 from drivefs.store.blocks import BlockStore
@@ -22,7 +24,10 @@ from drivefs.store.takeover import Takeover
 from drivefs.store.trash import Trash
 from drivefs.store.tree import Tree
 
+log = logging.getLogger(__name__)
+
 PARALLEL = 4
+REASON = "removed on the server"
 
 
 class Removed(msgspec.Struct, frozen=True):
@@ -98,14 +103,15 @@ class Removal:
 
         async def ask(inode: Inode) -> None:
             async with limiter:
-                if await self._is_gone(inode, parents):
-                    gone.add(inode)
+                with suppress(NoSuchEntry):  # changed here while we asked: the next sync looks again
+                    if await self._is_gone(inode, parents):
+                        gone.add(inode)
 
         with alone():
             async with trio.open_nursery() as nursery:
                 for inode in set(missing):
                     nursery.start_soon(ask, inode)
-        return self._topmost(gone)
+        return self._topmost({inode for inode in gone if self._tree.exists(inode)})
 
     async def _is_gone(self, inode: Inode, parents: dict[Inode, bool]) -> bool:
         try:
@@ -170,20 +176,29 @@ class Removal:
         return [entry for entry in entries if entry.kind is Kind.FILE]
 
     async def _remove(self, inode: Inode) -> int:
-        """Whole files below go to the trash, then the rows. The listing's proof was about this very entry."""
+        """Whole files below go to the trash, then the rows. Returns how many records went; what the trash cannot take,
+        and what came back meanwhile, stays for the next sync to look at."""
         try:
-            reason = "removed on the server"
+            before = self._contents(inode)
             kept = [await self._keep(entry) for entry in map(self._tree.get, self._tree.subtree(inode))]
+            if self._contents(inode) != before:
+                return 0  # it came back while its bytes were being kept: the proof was about what was there before
             with self._tree.transaction():
                 for file, entry, path in filter(None, kept):
-                    self._trash.add(file, path, entry.size, entry.mtime_ns, reason)
+                    self._trash.add(file, path, entry.size, entry.mtime_ns, REASON)
                 count = self._takeover.remove(inode)
                 self._tree.db.execute(
                     "UPDATE census SET removed = removed + ? WHERE at = (SELECT max(at) FROM census)", (count,)
                 )
         except NoSuchEntry:
             return 0
+        except OSError as error:
+            log.warning("inode %d stays, though it is gone on the server: the trash cannot take it: %s", inode, error)
+            return 0
         return count
+
+    def _contents(self, inode: Inode) -> list[tuple[Inode, ContentId]]:
+        return [(entry.inode, entry.content) for entry in map(self._tree.get, self._tree.subtree(inode))]
 
     async def _keep(self, entry: Entry) -> tuple[str, Entry, str] | None:
         """Put a file that is whole here into the trash folder; None when it is not."""

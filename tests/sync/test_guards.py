@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 import trio
 
 from drivefs.errors import BadAnswer, NotFound, RemoteError, ServerBusy, Unauthorized, Unreachable
-from drivefs.model import Listing, Observation, Ref
+from drivefs.model import ROOT, ContentId, Inode, Listing, Observation, Ref
 from drivefs.remote.memory import MemoryRemote, Options, ServerClock
+from drivefs.store.db import Database
+from drivefs.store.trash import Trash
 from tests.sync.world import share, world
 
 
@@ -177,3 +180,56 @@ async def test_a_young_drive_counts_from_its_first_sync_on(tmp_path: Path) -> No
         assert (await made.engine.sync()).removed == 20
         remote.delete("file20")
         assert (await made.engine.sync()).held == 1
+
+
+async def test_an_entry_that_comes_back_while_its_bytes_are_kept_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = share({"file": b"old", **{f"other{n}": b"" for n in range(20)}})
+    async with world(tmp_path, remote) as made:
+        await made.cache("file", b"old")
+        export = made.blocks.export
+
+        async def while_it_comes_back(inode: Inode, content: ContentId, size: int, destination: Path) -> bool:
+            remote.put("file", b"new and longer")
+            made.lister.look(ROOT)
+            with trio.fail_after(5):
+                while made.find("file").size != len(b"new and longer"):
+                    await trio.sleep(0.01)
+            return await export(inode, content, size, destination)
+
+        monkeypatch.setattr(made.blocks, "export", while_it_comes_back)
+        remote.delete("file")
+        assert (await made.engine.sync()).removed == 0
+        assert made.find("file").size == len(b"new and longer")
+
+
+async def test_what_the_trash_cannot_take_stays_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected_warnings: list[str]
+) -> None:
+    def full(file: str) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    expected_warnings.append("the trash cannot take it")
+    remote = share({"file": b"content", **{f"other{n}": b"" for n in range(20)}})
+    async with world(tmp_path, remote) as made:
+        await made.cache("file", b"content")
+        remote.delete("file")
+        with monkeypatch.context() as patch:
+            patch.setattr(made.trash, "finish", full)
+            assert (await made.engine.sync()).removed == 0
+        assert made.find("file").cached == len(b"content")
+        assert (await made.engine.sync()).removed == 1
+        (kept,) = made.trash.list()
+        assert (made.trash.folder / kept.file).read_bytes() == b"content"
+
+
+def test_a_crash_leaves_whole_files_recovered_and_parts_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "trash"
+    folder.mkdir()
+    (folder / "0123456789abcdef").write_bytes(b"whole")
+    (folder / "aa.tmp").write_bytes(b"part")
+    (folder / "bb.tmp.draft").write_bytes(b"part")
+    trash = Trash(Database(tmp_path / "drive.db"), folder)
+    assert [kept.path for kept in trash.list()] == ["recovered-0123456789abcdef"]
+    assert [path.name for path in folder.iterdir()] == ["0123456789abcdef"]
