@@ -39,6 +39,16 @@ def test_a_megabyte_from_the_middle_brings_little_more(server: Server, mounted: 
     assert MIB <= sent(server.requests(1)) <= 9 * MIB
 
 
+def test_nothing_is_sent_that_changes_the_server(server: Server, mounted: DriveHome) -> None:
+    sums(mounted.mountpoint)
+    for change in ("touch new", "rm -f empty", "mkdir folder", "mv empty other", "cp /etc/hostname empty"):
+        assert subprocess.run(change, shell=True, cwd=mounted.mountpoint, capture_output=True).returncode != 0
+    mounted.sync()
+    mounted.unmount()
+    asked = set(methods(server.requests(1)))
+    assert {"GET", "PROPFIND"} <= asked <= {"GET", "HEAD", "PROPFIND", "OPTIONS"}
+
+
 def test_a_look_at_the_start_brings_little_more(server: Server, mounted: DriveHome) -> None:
     path = mounted.mountpoint / "large"
     assert read_range(path, 0, 4 * KIB) == read_range(server.data / "large", 0, 4 * KIB)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mount.files import MIB, fill, md5, methods, put_large, sums
+from tests.mount.files import MIB, fill, md5, methods, put_large, sent, sums
 from tests.support.drive import drive, home, status_json, wait_until
 from tests.support.servers import Server
 
@@ -123,5 +123,9 @@ def test_a_daemon_killed_while_it_reads_keeps_what_it_has(server: Server, tmp_pa
 @pytest.mark.slow
 def test_a_file_of_one_gigabyte(server: Server, tmp_path: Path) -> None:
     put_large(server.data / "large", 1024 * MIB)
+    server.forget_requests()
+    with drive(tmp_path, server.url) as mounted, (mounted.mountpoint / "large").open("rb", buffering=0) as file:
+        os.pread(file.fileno(), MIB, 512 * MIB)
+    assert MIB <= sent(server.requests(1)) <= 9 * MIB
     with drive(tmp_path, server.url) as mounted:
         assert md5(mounted.mountpoint / "large") == md5(server.data / "large")
