@@ -7,6 +7,7 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,15 @@ sys.exit(daemon.run(settings, paths, None, ready=lambda state, message: print("r
 
 
 @pytest.fixture
-def mountpoint(tmp_path: Path) -> Path:
+def mountpoint(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "Drive"
     folder.mkdir()
-    return folder
+    yield folder
+    take_away(folder)
+
+
+def take_away(mountpoint: Path) -> None:
+    subprocess.run(["fusermount3", "-uz", str(mountpoint)], check=False, capture_output=True)
 
 
 def start(tmp_path: Path, how: str) -> subprocess.Popen[str]:
@@ -61,7 +67,7 @@ def test_a_defect_leaves_the_mount_broken_and_a_traceback_in_the_log(tmp_path: P
             os.listdir(mountpoint)
     finally:
         process.kill()
-        subprocess.run(["fusermount3", "-uz", str(mountpoint)], check=False, capture_output=True)
+        take_away(mountpoint)
     assert os.listdir(mountpoint) == []
 
 
