@@ -204,7 +204,9 @@ class Davfs(Peer):
 
 
 def git(*arguments: str) -> str:
-    """Its answer about this project; empty where there is no repository."""
+    """Its answer about this project; empty where there is no repository, or no git."""
+    if shutil.which("git") is None:
+        return ""
     ran = subprocess.run(
         ["git", *arguments],
         cwd=Path(__file__).parents[2],
